@@ -1,0 +1,1 @@
+"""Bytes to images: ELF files and Debian packages, parsed once at the edge."""

@@ -1,0 +1,1 @@
+"""The .hotpatch file: one versioned, deterministic format, one writer, one reader."""

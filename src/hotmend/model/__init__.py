@@ -1,0 +1,1 @@
+"""The words that cross boundaries. Standard library only; every class is frozen."""

@@ -1,0 +1,1 @@
+"""A hotpatch into a live process, and out of it again."""
