@@ -6,6 +6,8 @@ bounds, so whatever was written can be read.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hotmend.hotpatch.errors import HotpatchError
 from hotmend.hotpatch.hotpatch import (
     DETOUR_SIZE,
@@ -112,9 +114,9 @@ def _check_functions(image: PatchedImage) -> None:
             )
             entries.add(function.entry)
     occupied.sort()
-    for (_, end), (start, _) in zip(occupied, occupied[1:], strict=False):
+    for (_, end), (start, _) in pairwise(occupied):
         _expect(end <= start, f"{image.name}: two functions overlap at {start:#x}")
-    for earlier, later in zip(sorted(entries), sorted(entries)[1:], strict=False):
+    for earlier, later in pairwise(sorted(entries)):
         _expect(later - earlier >= DETOUR_SIZE, f"{image.name}: two detours overlap")
 
 
@@ -129,7 +131,7 @@ def _check_function(image: PatchedImage, function: Function) -> None:
     for va, size in function.ranges:
         _expect(size > 0 and low <= va and va + size <= high, f"{where}: outside the old image")
     for offset, size in function.payload_ranges:
-        _expect(size > 0 and 0 <= offset and offset + size <= image.span, f"{where}: outside")
+        _expect(offset >= 0 < size <= image.span - offset, f"{where}: outside")
     first, size = function.payload_ranges[0]
     _expect(first <= function.new_entry < first + size, f"{where}: its entry is not in its code")
     if function.entry is not None:

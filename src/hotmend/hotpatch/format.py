@@ -57,7 +57,7 @@ def unpack(data: bytes) -> tuple[bytes, bytes]:
     _, version, header_packed, header_raw, payload_packed, payload_raw = _PREAMBLE.unpack_from(data)
     if version != VERSION:
         raise HotpatchError(
-            f"format version {version} is not known to this hotmend (it reads {VERSION}); upgrade it"
+            f"format version {version} is not known here (only {VERSION}); upgrade hotmend"
         )
     if len(data) != _BODY + header_packed + payload_packed:
         raise HotpatchError("the .hotpatch file is truncated or has bytes added; fetch it again")

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 
 class AdvisoryState(StrEnum):
+    """Whether a process that runs the hotpatch is rid of the flaw."""
+
     LIVE = "live"
     NEEDS_RESTART = "needs-restart"
     UNKNOWN = "unknown"

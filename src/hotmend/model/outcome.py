@@ -9,6 +9,8 @@ from hotmend.model.refusal import Refusal
 
 
 class OutcomeKind(StrEnum):
+    """The closed list of endings."""
+
     APPLIED = "applied"
     REVERTED = "reverted"
     ALREADY = "already"
