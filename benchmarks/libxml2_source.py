@@ -109,11 +109,19 @@ def program(pairs: Path, version: str, name: str) -> Path:
     target = made.build / f"{name}.bin"
     if not target.exists():
         against = FIXED if name == "runtest" else OLD
-        flags = "-O1 -w -D_REENTRANT -DHAVE_CONFIG_H -I. -Iinclude -I../../include".split()
-        libraries = "-Wl,-z,lazy -lpthread -ldl -lm -lreadline -lhistory".split()
+        flags = [
+            "-O1",
+            "-w",
+            "-D_REENTRANT",
+            "-DHAVE_CONFIG_H",
+            "-I.",
+            "-Iinclude",
+            "-I../../include",
+        ]
+        libraries = ["-Wl,-z,lazy", "-lpthread", "-ldl", "-lm", "-lreadline", "-lhistory"]
         part = f"{target}.part"
         sources = [f"../../{name}.c", str(shipped(pairs, against))]
-        _run(["gcc", *flags, *sources, *libraries, "-o", part], made.build)
+        _run(["gcc", *flags, *folders, *sources, *libraries, "-o", part], made.build)
         Path(part).rename(target)
     return target
 
