@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 from pathlib import Path
@@ -73,3 +74,19 @@ def test_what_is_no_source_package_is_said_so(tmp_path: Path) -> None:
     ):
         with pytest.raises(BuildError, match=what):
             open_source(tmp_path / name)
+
+
+def test_a_damaged_dsc_ends_in_a_tree_or_a_build_error(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    dice = random.Random(seed)
+    good = real(f"source/{XML2}.dsc").read_bytes()
+    for _ in range(100):
+        data = bytearray(good)
+        for _ in range(dice.randrange(1, 6)):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        (tmp_path / "x.dsc").write_bytes(data)
+        try:
+            open_source(tmp_path / "x.dsc")
+        except BuildError as error:
+            assert str(error)

@@ -353,7 +353,7 @@ def _control(member: ArMember, name: str) -> Deb822:
             if str(entry.name).removeprefix("./") == "control" and entry.isreg():
                 content = tar.extractfile(entry)
                 if content is not None and entry.size <= 1 << 20:
-                    return Deb822(content.read())
+                    return Deb822(content.read().decode("utf-8", "replace"))
     raise BinaryError(f"{name} is damaged: it has no control file; fetch it again")
 
 

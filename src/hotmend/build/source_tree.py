@@ -70,9 +70,10 @@ class SourceTree:
 
 def open_source(path: Path) -> SourceTree:
     """A .dsc file (its archives beside it) or an unpacked tree. Raises BuildError."""
-    if path.is_dir():
-        return _from_tree(path)
-    return _from_dsc(path)
+    try:
+        return _from_tree(path) if path.is_dir() else _from_dsc(path)
+    except OSError as error:
+        raise BuildError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _from_tree(root: Path) -> SourceTree:
@@ -92,22 +93,22 @@ def _from_tree(root: Path) -> SourceTree:
 
 def _from_dsc(path: Path) -> SourceTree:
     try:
-        dsc = Dsc(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BuildError(f"{path} cannot be read as a .dsc file: {error}") from None
-    form, sums = str(dsc.get("Format", "")), dsc.get("Checksums-Sha256")
+        dsc = Dsc(_text(path.read_bytes()))
+        form = str(dsc.get("Format", ""))
+        sums = [(str(e["name"]), str(e["sha256"])) for e in dsc.get("Checksums-Sha256") or ()]
+    except (KeyError, ValueError) as error:
+        raise BuildError(f"{path.name} cannot be read as a .dsc file: {error}") from None
     if not form or not sums:
         raise BuildError(f"{path.name} is not a .dsc file; give a .dsc or an unpacked source tree")
     if form not in ("3.0 (quilt)", "3.0 (native)"):
         raise BuildError(f"{path.name}: source format {form} is not supported; unpack it first")
     upstream = []
     debian: dict[str, bytes] = {}
-    for entry in sums:
-        name = str(entry["name"])
+    for name, sha256 in sums:
         if name != PurePosixPath(name).name or not name.endswith((".gz", ".xz", ".bz2")):
             continue  # signatures
         archive = path.parent / name
-        _check_sum(archive, str(entry["sha256"]))
+        _check_sum(archive, sha256)
         stem = name.rpartition(".tar.")[0]
         if stem.endswith(".debian") or form == "3.0 (native)":
             debian |= _debian_files(archive, path.name)
