@@ -12,10 +12,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable
+from difflib import SequenceMatcher
 from functools import cache, partial
 from itertools import pairwise
 
-from hotmend.binary.image import Relocation
 from hotmend.diff.alignment import Alignment, Body
 from hotmend.diff.evidence import DataMap
 from hotmend.diff.place import (
@@ -27,10 +27,13 @@ from hotmend.diff.place import (
     ToImport,
 )
 from hotmend.diff.program import Program
+from hotmend.diff.rodata import string_at
 from hotmend.diff.unit import Unit, UnitReference
 
 _ALIKE = 0.5
 _VERY_ALIKE = 0.7
+_RUN = 3
+_LARGEST_TABLE = 1 << 14
 
 
 class Matching:
@@ -55,6 +58,7 @@ class Matching:
         stages = (
             self._by_unique_code,
             self._by_tables,
+            self._by_bare_code,
             self._by_aligned_references,
             self._by_order,
         )
@@ -158,13 +162,17 @@ class Matching:
 
     def _by_unique_code(self) -> bool:
         """Same masked bytes, and references that say the same, in one unit of each build."""
-        for key in (self._full_key, self._bare_key):
-            olds = _unique(self._unmatched(self.old, self.to_new), partial(key, self.old))
-            news = _unique(self._unmatched(self.new, self.to_old), partial(key, self.new))
-            found = [(olds[k], news[k]) for k in olds.keys() & news.keys()]
-            if any([self._pair(old, new) for old, new in sorted(found, key=_by_new)]):
-                return True
-        return False
+        return self._by_unique(self._full_key)
+
+    def _by_bare_code(self) -> bool:
+        """Same masked bytes in one unit of each build, whatever the references say."""
+        return self._by_unique(self._bare_key)
+
+    def _by_unique(self, key: Callable[[Program, Unit], Hashable]) -> bool:
+        olds = _unique(self._unmatched(self.old, self.to_new), partial(key, self.old))
+        news = _unique(self._unmatched(self.new, self.to_old), partial(key, self.new))
+        found = sorted(((olds[k], news[k]) for k in olds.keys() & news.keys()), key=_by_new)
+        return any([self._pair(old, new) for old, new in found])
 
     def _full_key(self, program: Program, unit: Unit) -> Hashable:
         labels = tuple(self._label(program, reference) for reference in unit.references)
@@ -196,29 +204,58 @@ class Matching:
         return type(place).__name__
 
     def _by_tables(self) -> bool:
-        """Slots at the same offset of paired tables hold paired functions, when the tables have
-        the same size and the same slots: an inserted row would pair up strangers."""
+        """What stands at the same place of paired tables pairs up: slot by slot where both have
+        the same size and slots, else in runs of rows that say the same, since an inserted row
+        would pair up strangers."""
         progress = False
         for new_base, old_base in sorted(self.data.pairs().items()):
             if (new_base, old_base) in self._tables_seen:
                 continue
             self._tables_seen.add((new_base, old_base))
-            old_slots, new_slots = _slots(self.old, old_base), _slots(self.new, new_base)
-            if [o[:2] for o in old_slots] != [n[:2] for n in new_slots]:
-                continue
-            for (_, _, old), (_, _, new) in zip(old_slots, new_slots, strict=True):
-                if old.symbol is None and new.symbol is None:
-                    progress |= self._link_slots(old.addend, new.addend)
+            old_size = self.old.boundary_after(old_base) - old_base
+            new_size = self.new.boundary_after(new_base) - new_base
+            old_slots = _within(self.old.image.relocated, old_base, old_base + old_size)
+            new_slots = _within(self.new.image.relocated, new_base, new_base + new_size)
+            if [va - old_base for va in old_slots] == [va - new_base for va in new_slots]:
+                for first, second in zip(old_slots, new_slots, strict=True):
+                    progress |= self._link_slots(first, second, sure=True)
+            elif max(old_size, new_size) <= _LARGEST_TABLE:
+                olds = [self._word(self.old, va) for va in range(old_base, old_base + old_size, 8)]
+                news = [self._word(self.new, va) for va in range(new_base, new_base + new_size, 8)]
+                matcher = SequenceMatcher(None, olds, news, autojunk=False)
+                for first, second, length in matcher.get_matching_blocks():
+                    for word in range(length if length >= _RUN else 0):
+                        progress |= self._link_slots(
+                            old_base + 8 * (first + word),
+                            new_base + 8 * (second + word),
+                            sure=False,
+                        )
         return progress
 
-    def _link_slots(self, old_addend: int, new_addend: int) -> bool:
-        old, new = self.old.place(old_addend), self.new.place(new_addend)
-        match old, new:
+    def _word(self, program: Program, va: int) -> Hashable:
+        """What a word of a table says before anything about it is matched."""
+        relocation = program.image.relocations.get(va)
+        if relocation is None:
+            return program.image.read(va, 8)
+        if relocation.symbol is not None:
+            return relocation.symbol.name
+        place = program.place(relocation.addend)
+        if isinstance(place, InRodata):
+            return string_at(program, place.va)
+        return type(place).__name__
+
+    def _link_slots(self, old_va: int, new_va: int, *, sure: bool) -> bool:
+        one = self.old.image.relocations.get(old_va)
+        other = self.new.image.relocations.get(new_va)
+        if one is None or other is None or one.symbol is not None or other.symbol is not None:
+            return False
+        match self.old.place(one.addend), self.new.place(other.addend):
             case InFunction(first, 0), InFunction(second, 0):
-                return self._pair(self.old.units[first], self.new.units[second])
+                old, new = self.old.units[first], self.new.units[second]
+                return (sure or self._likeness(old, new) >= _ALIKE) and self._pair(old, new)
             case InData(first), InData(second):
                 if not self.data.votes(second):
-                    self.data.vote(second, first, -1 - new_addend, strong=True)
+                    self.data.vote(second, first, -1 - new_va, strong=True)
                     return True
         return False
 
@@ -308,16 +345,6 @@ def _unique(units: Iterable[Unit], key: Callable[[Unit], Hashable]) -> dict[Hash
     for unit in units:
         found[key(unit)].append(unit)
     return {k: units[0] for k, units in found.items() if k is not None and len(units) == 1}
-
-
-def _slots(program: Program, base: int) -> list[tuple[int, str, Relocation]]:
-    """(offset, kind, relocation) of an object's slots, and where the object ends."""
-    relocations = program.image.relocations
-    end = program.boundary_after(base)
-    return [
-        (va - base, relocations[va].kind, relocations[va])
-        for va in _within(program.image.relocated, base, end)
-    ]
 
 
 def _within(ascending: list[int], start: int, end: int) -> list[int]:
