@@ -6,6 +6,7 @@ business of rebuild.py (names for the shipped binaries) and of tests/oracle (its
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -99,29 +100,18 @@ def library(pairs: Path, version: str) -> Path:
     return made.build / ".libs" / "libxml2.so.2.9.14"
 
 
-def program(pairs: Path, version: str, name: str) -> Path:
-    """One of the source's programs (``name``.c), linked with the shipped old shared library.
+def program(made: Source, code: Path, against: Path) -> Path:
+    """The program that the C file ``code`` is, linked with the shared library ``against``.
 
-    ``runtest`` names a function that only the fixed one exports, and is linked with that one; the
-    name is looked up when it is called.
+    Kept in the cache until ``code`` changes.
     """
-    made = source(pairs, version)
-    target = made.build / f"{name}.bin"
+    target = made.build / f"{code.stem}-{hashlib.sha256(code.read_bytes()).hexdigest()[:12]}"
     if not target.exists():
-        against = FIXED if name == "runtest" else OLD
-        flags = [
-            "-O1",
-            "-w",
-            "-D_REENTRANT",
-            "-DHAVE_CONFIG_H",
-            "-I.",
-            "-Iinclude",
-            "-I../../include",
-        ]
+        flags = ["-O1", "-w", "-D_REENTRANT", "-DHAVE_CONFIG_H"]
+        folders = ["-I.", "-Iinclude", "-I../../include", "-I../.."]
         libraries = ["-Wl,-z,lazy", "-lpthread", "-ldl", "-lm", "-lreadline", "-lhistory"]
         part = f"{target}.part"
-        sources = [f"../../{name}.c", str(shipped(pairs, against))]
-        _run(["gcc", *flags, *folders, *sources, *libraries, "-o", part], made.build)
+        _run(["gcc", *flags, *folders, str(code), str(against), *libraries, "-o", part], made.build)
         Path(part).rename(target)
     return target
 

@@ -7,7 +7,7 @@ into others.
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,17 +33,26 @@ def differing_sections(one: Path, other: Path) -> list[str]:
 
 
 def function_names(library: Path) -> dict[int, str]:
-    """Address -> name of every function, static ones too; of several names the shortest."""
+    """Address -> name of every function, static ones too; of several names the shortest.
+
+    A name that several files use for a static function of theirs comes as ``file:name``.
+    """
     names: dict[int, str] = {}
+    files: dict[int, str] = {}
+    file = ""
     with library.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection)
         for symbol in table.iter_symbols():
-            if symbol["st_info"]["type"] in ("STT_FUNC", "STT_GNU_IFUNC") and symbol["st_value"]:
-                known = names.get(symbol["st_value"])
+            va, kind = symbol["st_value"], symbol["st_info"]["type"]
+            if kind == "STT_FILE":
+                file = symbol.name
+            elif kind == "STT_FUNC" and va:
+                known = names.get(va)
                 if known is None or (len(symbol.name), symbol.name) < (len(known), known):
-                    names[symbol["st_value"]] = symbol.name
-    return names
+                    names[va], files[va] = symbol.name, file
+    uses = Counter(names.values())
+    return {va: f"{files[va]}:{n}" if uses[n] > 1 else n for va, n in names.items()}
 
 
 @dataclass(frozen=True)
