@@ -16,11 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-for _folder in ("src", "."):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / _folder))
-
-from benchmarks import libxml2_source, object_code, symbols
-
+import libxml2_source
+import object_code
+import symbols
 from hotmend.binary.elf import load
 from hotmend.diff.differ import diff
 
