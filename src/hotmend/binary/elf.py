@@ -48,7 +48,7 @@ def load(data: bytes, name: str) -> Image:
         )
     sections = tuple(_sections(parsed))
     libraries = {
-        str(auxiliary.name): str(requirement.name)
+        auxiliary.other: str(requirement.name)
         for requirement in parsed.symbols_version_requirement
         for auxiliary in requirement.get_auxiliary_symbols()
     }
@@ -94,9 +94,11 @@ def _sections(parsed: lief.ELF.Binary) -> Iterator[Section]:
     yield from sorted(found, key=lambda s: s.va)
 
 
-def _symbol(symbol: lief.ELF.Symbol, libraries: dict[str, str]) -> Symbol:
-    version = ""
+def _symbol(symbol: lief.ELF.Symbol, libraries: dict[int, str]) -> Symbol:
+    version, library = "", ""
     if symbol.symbol_version is not None:
+        # By index: two libraries may both define a version of one name (GLIBC_2.2.5 does).
+        library = libraries.get(symbol.symbol_version.value & 0x7FFF, "")
         auxiliary = symbol.symbol_version.symbol_version_auxiliary
         if auxiliary is not None:
             version = str(auxiliary.name)
@@ -104,7 +106,7 @@ def _symbol(symbol: lief.ELF.Symbol, libraries: dict[str, str]) -> Symbol:
     return Symbol(
         name=str(symbol.name),
         version=version,
-        library="" if defined else libraries.get(version, ""),
+        library="" if defined else library,
         kind=_KINDS.get(symbol.type, "other"),
         va=symbol.value,
         size=symbol.size,
@@ -112,7 +114,7 @@ def _symbol(symbol: lief.ELF.Symbol, libraries: dict[str, str]) -> Symbol:
     )
 
 
-def _relocations(parsed: lief.ELF.Binary, libraries: dict[str, str]) -> Iterator[Relocation]:
+def _relocations(parsed: lief.ELF.Binary, libraries: dict[int, str]) -> Iterator[Relocation]:
     for relocation in parsed.relocations:
         symbol = relocation.symbol if relocation.has_symbol else None
         named = symbol is not None and bool(symbol.name)
