@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from oracle.documents import CHAIN, INPUTS
@@ -56,10 +56,10 @@ class Case:
     program: str
     arguments: tuple[str, ...]
     stdin: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
-        settings = "".join(f"{k}={v} " for k, v in sorted(self.environment.items()))
+        settings = "".join(f"{k}={v} " for k, v in self.environment)
         words = " ".join((self.program, *self.arguments))
         return f"{settings}{words}" + (f" < {self.stdin}" if self.stdin else "")
 
@@ -119,11 +119,11 @@ def _catalogues() -> Iterator[Case]:
     yield Case("xmlcatalog", ("--sgml", "--no-super-update", "--del", "update.sgml", "a.sgml"))
     yield Case("xmlcatalog", ("--create", "--add", "public", "-//n//EN", "n.dtd", "absent.cat"))
     for name in ("plain.cat", "self.cat", "repeated.cat", "self.sgml"):
-        variables = {
-            "SGML_CATALOG_FILES": name,
-            "XML_CATALOG_FILES": name,
-            "XML_DEBUG_CATALOG": "1",
-        }
+        variables = (
+            ("SGML_CATALOG_FILES", name),
+            ("XML_CATALOG_FILES", name),
+            ("XML_DEBUG_CATALOG", "1"),
+        )
         yield Case("xmllint", ("--catalogs", "--loaddtd", "document.xml"), environment=variables)
 
 
@@ -138,7 +138,7 @@ def _grammars() -> Iterator[Case]:
         yield Case("xmllint", ("--noout", "--relaxng", name, "instance-good.xml"))
         yield Case("testRelax", ("--debug", name, "instance-good.xml"))
     for includes, limit in ((2, "1"), (2, "2"), (2, "3"), (2, "many"), (900, ""), (CHAIN, "")):
-        variables = {"RNG_INCLUDE_LIMIT": limit} if limit else {}
+        variables = (("RNG_INCLUDE_LIMIT", limit),) if limit else ()
         arguments = ("--noout", "--relaxng", f"chain/{CHAIN - includes}.rng", "instance-good.xml")
         yield Case("xmllint", arguments, environment=variables)
 
@@ -165,12 +165,12 @@ def _memory_runs_out() -> Iterator[Case]:
         (("dtd", "plain.dtd"), 300),
     ):
         for number in range(1, last):
-            yield Case("drive", words, environment={"FAIL_AT": str(number)})
+            yield Case("drive", words, environment=(("FAIL_AT", str(number)),))
     for number in range(1, 1200, 3):
         arguments = ("--noout", "--schematron", "bad-rules.sct", "instance-good.xml")
-        yield Case("xmllint", arguments, environment={"FAIL_AT": str(number)})
+        yield Case("xmllint", arguments, environment=(("FAIL_AT", str(number)),))
         arguments = ("--noout", "--relaxng", "grammar.rng", "instance-good.xml")
-        yield Case("xmllint", arguments, environment={"FAIL_AT": str(number)})
+        yield Case("xmllint", arguments, environment=(("FAIL_AT", str(number)),))
 
 
 def _source_documents(tree: Path) -> Iterator[Case]:

@@ -6,7 +6,7 @@ import mmap
 import os
 import struct
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,12 @@ class Server:
         arguments: Iterable[str],
         folder: Path,
         stdin: Path = Path(os.devnull),
-        environment: Mapping[str, str] | None = None,
+        environment: Iterable[tuple[str, str]] = (),
     ) -> Result:
         """``main`` with these arguments in a fork of the waiting process."""
         output, errors = self._folder / "output", self._folder / "errors"
         fields = [str(folder), str(stdin), str(output), str(errors)]
-        fields += [f"{name}={value}" for name, value in (environment or {}).items()]
+        fields += [f"{name}={value}" for name, value in environment]
         fields += ["", "program", *arguments]
         request = b"".join(field.encode() + b"\0" for field in fields)
         os.write(self._requests, struct.pack("<I", len(request)) + request)
