@@ -185,12 +185,13 @@ class Selection:
 
 
 def _counterpart(old: Unit, new: Unit, va: int) -> int | None:
-    """The new entry that stands for an old one: entry for entry, else by their order when both
-    builds have as many."""
+    """The new entry that stands for an old one: the main entry, or the start of the same further
+    part when both builds have as many."""
     if va == old.va:
         return new.va
-    if len(old.entries) == len(new.entries) and va in old.entries:
-        return new.entries[old.entries.index(va)]
+    starts = [start for start, _ in old.parts]
+    if va in starts and len(old.parts) == len(new.parts):
+        return new.parts[starts.index(va)][0]
     return None
 
 
