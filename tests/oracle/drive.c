@@ -1,6 +1,7 @@
 /* What libxml2's own programs do not reach: each subcommand is one small use of the library. */
 #include <libxml/HTMLtree.h>
 #include <libxml/catalog.h>
+#include <libxml/hash.h>
 #include <libxml/parser.h>
 #include <libxml/valid.h>
 #include <libxml/xmlwriter.h>
@@ -164,6 +165,20 @@ static void validity(const char *file) {
     xmlFreeDoc(doc);
 }
 
+/* Declared attributes of an element that is no longer declared. */
+static void orphans(const char *file) {
+    xmlDocPtr doc = xmlReadFile(file, NULL, 0);
+    xmlValidCtxtPtr valid = xmlNewValidCtxt();
+    const char *names[] = {"id", "kind", "ref", "shape"};
+    xmlHashRemoveEntry((xmlHashTablePtr)doc->intSubset->elements, BAD_CAST "item", NULL);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        xmlAttributePtr a = xmlGetDtdAttrDesc(doc->intSubset, BAD_CAST "item", BAD_CAST names[i]);
+        printf("%s %d\n", names[i], xmlValidateAttributeDecl(valid, doc, a));
+    }
+    xmlFreeValidCtxt(valid);
+    xmlFreeDoc(doc);
+}
+
 static void html(void) {
     htmlDocPtr doc = htmlNewDoc(BAD_CAST "s", BAD_CAST "-//x//EN");
     htmlDocPtr bare = htmlNewDocNoDtD(NULL, NULL);
@@ -212,6 +227,8 @@ int main(int argc, char **argv) {
         dtd(file);
     else if (strcmp(what, "validity") == 0)
         validity(file);
+    else if (strcmp(what, "orphans") == 0)
+        orphans(file);
     else if (strcmp(what, "html") == 0)
         html();
     else if (strcmp(what, "catalogue") == 0)
