@@ -33,7 +33,10 @@ SIGNATURES: dict[str, tuple[type | None, tuple[type, ...]]] = {
 
 def load(tree: Path) -> ctypes.CDLL:
     """The library of the extracted package in this process, silent about its own errors."""
-    library = ctypes.CDLL(str(next(tree.rglob("libxml2.so.2")).resolve()))
+    found = next(tree.rglob("libxml2.so.2"), None)
+    if found is None:
+        raise FileNotFoundError(f"no libxml2.so.2 in {tree}")
+    library = ctypes.CDLL(str(found.resolve()))
     for name, (result, arguments) in SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
@@ -70,16 +73,19 @@ def in_child(action: Callable[[], str]) -> str:
 
 
 def main(look: Callable[[ctypes.CDLL, Path], tuple[bool, str]]) -> int:
-    """Run one proof: ``look(library, folder)`` answers (flaw is there, what was seen)."""
-    if not os.environ.get("HOTMEND_TREE"):
-        print("HOTMEND_TREE must name the folder with the extracted old package")
+    """Run one proof: ``look(library, folder)`` answers (flaw is there, what was seen).
+
+    Whatever goes wrong is CANNOT_TELL: Python's own exit status for an exception means FLAWED.
+    """
+    try:
+        library = load(Path(os.environ["HOTMEND_TREE"]))
+        apply = shlex.split(os.environ.get("HOTMEND_APPLY", ""))
+        if apply:
+            subprocess.run([*apply, str(os.getpid())], stdout=sys.stderr, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            flawed, seen = look(library, Path(folder))
+    except Exception as error:
+        print(f"cannot tell: {error!r}")
         return CANNOT_TELL
-    library = load(Path(os.environ["HOTMEND_TREE"]))
-    apply = shlex.split(os.environ.get("HOTMEND_APPLY", ""))
-    if apply and subprocess.run([*apply, str(os.getpid())], stdout=sys.stderr).returncode:
-        print("the hotpatch could not be applied to this process")
-        return CANNOT_TELL
-    with tempfile.TemporaryDirectory() as folder:
-        flawed, seen = look(library, Path(folder))
     print(seen)
     return FLAWED if flawed else FIXED
