@@ -51,27 +51,51 @@ class Report:
         )
 
 
-def examine(pairs: Path) -> Report:
+@dataclass(frozen=True)
+class Answer:
+    """What the differ says, by old address. ``pairs``: old -> new address."""
+
+    pairs: dict[int, int]
+    changed: frozenset[int]
+    only_line_numbers: frozenset[int]
+    replaced: frozenset[int]
+
+
+def ask(pairs: Path) -> Answer:
+    """The differ's answer on the two shipped libraries."""
+    versions = (libxml2_source.OLD, libxml2_source.FIXED)
+    shipped = [libxml2_source.shipped(pairs, version) for version in versions]
+    changes = diff(*(load(path.read_bytes(), path.name) for path in shipped))
+    return Answer(
+        pairs=changes.pairs,
+        changed=frozenset(old.va for old, _ in changes.changed),
+        only_line_numbers=frozenset(old for old, _ in changes.noise),
+        replaced=frozenset(replacement.old.va for replacement in changes.replacements),
+    )
+
+
+def examine(pairs: Path, answer: Answer) -> Report:
     """Rebuild (once; minutes) and compare (seconds). Raises RuntimeError when a build fails."""
     versions = (libxml2_source.OLD, libxml2_source.FIXED)
     shipped = [libxml2_source.shipped(pairs, version) for version in versions]
     rebuilt = [libxml2_source.library(pairs, version) for version in versions]
     names = [symbols.function_names(library) for library in rebuilt]
-    change_set = diff(*(load(path.read_bytes(), path.name) for path in shipped))
     matched = [
         (names[0].get(old, hex(old)), names[1].get(new, hex(new)))
-        for old, new in change_set.pairs.items()
+        for old, new in answer.pairs.items()
     ]
-    differs = {names[0][old.va] for old, _ in change_set.changed}
-    noise = {names[0][old] for old, _ in change_set.noise}
+    changed, noise, replaced = (
+        {names[0][va] for va in group}
+        for group in (answer.changed, answer.only_line_numbers, answer.replaced)
+    )
     code = [
         object_code.functions(libxml2_source.source(pairs, version).build / ".libs")
         for version in versions
     ]
-    truth = {name for name in code[0].keys() & code[1].keys() if code[0][name] != code[1][name]}
-    lines = {n for n in truth if code[0][n].same_but_for_line_numbers(code[1][n])}
+    truth = {key for key in code[0].keys() & code[1].keys() if code[0][key] != code[1][key]}
+    lines = {key for key in truth if code[0][key].same_but_for_line_numbers(code[1][key])}
     real = {_whole(name) for _, name in truth - lines}
-    replaced = {names[0][replacement.old.va] for replacement in change_set.replacements}
+    real_lines = {_whole(name) for _, name in lines} - real
     return Report(
         differing_sections=tuple(
             section
@@ -82,10 +106,10 @@ def examine(pairs: Path) -> Report:
         right=sum(old == new for old, new in matched),
         wrong=tuple(f"{old} = {new}" for old, new in sorted(matched) if old != new),
         added=tuple(sorted(name for _, name in code[1].keys() - code[0].keys())),
-        changed=len(differs),
+        changed=len(changed),
         only_line_numbers=len(noise),
-        missed=tuple(sorted((real - differs) | ({n for _, n in lines} - differs - noise))),
-        spurious=tuple(sorted((differs | noise) - {_whole(n) for _, n in truth})),
+        missed=tuple(sorted((real - changed) | (real_lines - changed - noise))),
+        spurious=tuple(sorted((changed | noise) - real - real_lines)),
         touched=_touched(pairs, rebuilt, names, replaced, real),
     )
 
@@ -161,7 +185,8 @@ def table(report: Report) -> str:
 def main(arguments: list[str]) -> int:
     """Print the table and everything that is not as it should be."""
     pairs = Path(arguments[0] if arguments else os.environ.get("HOTMEND_PAIRS", "../shared/pairs"))
-    report = examine(pairs.resolve())
+    pairs = pairs.resolve()
+    report = examine(pairs, ask(pairs))
     print(table(report))
     for what in ("differing_sections", "wrong", "missed", "spurious", "added"):
         for item in getattr(report, what):
