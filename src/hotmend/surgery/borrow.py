@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +50,7 @@ def map_memory(pid: int, site: SyscallSite, address: int, size: int) -> None:
     Raises Refused(mapping-failed), ProcessGone, NotPermitted.
     """
     with _borrowed(pid) as tid:
-        result = _call(tid, site, _SYS_MMAP, address, size, _PROT_READ_EXEC, _MAP_FLAGS)
+        result = _call(pid, tid, site, _SYS_MMAP, address, size, _PROT_READ_EXEC, _MAP_FLAGS)
     if result == address:
         return
     number = (1 << 64) - result if result > 1 << 63 else 0
@@ -106,7 +105,8 @@ def _seize_one(pid: int) -> int:
 
 
 def _threads_by_readiness(pid: int) -> list[int]:
-    ready, asleep = [], []
+    ready: list[int] = []
+    asleep: list[int] = []
     try:
         entries = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
@@ -169,7 +169,7 @@ def _suspend_seccomp(pid: int, tid: int) -> None:
         ) from None
 
 
-def _call(tid: int, site: SyscallSite, number: int, *arguments: int) -> int:
+def _call(pid: int, tid: int, site: SyscallSite, number: int, *arguments: int) -> int:
     """The result register of one system call made by the stopped thread ``tid``."""
     registers = ptrace.get_registers(tid)
     registers.orig_rax = _MINUS_ONE
@@ -200,9 +200,4 @@ def _call(tid: int, site: SyscallSite, number: int, *arguments: int) -> int:
     finally:
         for signal_number in pending:
             with ptrace.no_such_process_is_fine():
-                signal.pidfd_send_signal  # noqa: B018 - documents why tgkill is used below
-                _tgkill(tid, signal_number)
-
-
-def _tgkill(tid: int, number: int) -> None:
-    os.kill(tid, number)
+                ptrace.tgkill(pid, tid, signal_number)

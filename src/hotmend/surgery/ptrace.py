@@ -25,21 +25,46 @@ _DETACH = 17
 _SETOPTIONS = 0x4200
 _SEIZE = 0x4206
 _INTERRUPT = 0x4207
-_LISTEN = 0x4208
 OPTION_SUSPEND_SECCOMP = 1 << 21
 _EVENT_STOP = 128
 _WALL = 0x40000000
+_SYS_TGKILL = 234
 
-_NAMES = (
-    "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss "
-    "fs_base gs_base ds es fs gs"
-).split()
+_NAMES = [
+    "r15",
+    "r14",
+    "r13",
+    "r12",
+    "rbp",
+    "rbx",
+    "r11",
+    "r10",
+    "r9",
+    "r8",
+    "rax",
+    "rcx",
+    "rdx",
+    "rsi",
+    "rdi",
+    "orig_rax",
+    "rip",
+    "cs",
+    "eflags",
+    "rsp",
+    "ss",
+    "fs_base",
+    "gs_base",
+    "ds",
+    "es",
+    "fs",
+    "gs",
+]
 
 
 class Registers(ctypes.Structure):
     """struct user_regs_struct of x86-64."""
 
-    _fields_ = [(name, ctypes.c_ulonglong) for name in _NAMES]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_ulonglong) for name in _NAMES]
 
     def copy(self) -> Registers:
         return Registers.from_buffer_copy(self)
@@ -82,6 +107,13 @@ def single_step(tid: int, deliver: int = 0) -> None:
 
 def detach(tid: int, deliver: int = 0) -> None:
     _request(_DETACH, tid, 0, deliver)
+
+
+def tgkill(pid: int, tid: int, number: int) -> None:
+    """Send a signal to one thread."""
+    if _libc.syscall(_SYS_TGKILL, pid, tid, number) == -1:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
 
 
 def get_registers(tid: int) -> Registers:

@@ -1,0 +1,282 @@
+"""The Linux process: /proc, ptrace and a pidfd behind the ``Process`` port."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+from hotmend.model.outcome import BlockedBy
+from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.surgery import borrow, window
+from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
+from hotmend.surgery.module import Module, find_modules
+from hotmend.surgery.process import Attempt, Ending, Identity, Mapping, Publication
+from hotmend.surgery.unwind import FrameTable, Unwinder
+
+try:
+    import hotmend.surgery._stopwindow as _stopwindow
+except ImportError:  # no compiler when hotmend was installed: the window in Python serves alone
+    _stopwindow = None  # type: ignore[assignment]
+
+_MOST_MAPS = 1 << 18
+_PUBLISHED, _BLOCKED_PC, _HIT, _BYTES_DIFFER, _GONE, _BUDGET, _NOT_PERMITTED = range(7)
+
+
+def pids() -> list[int]:
+    """Every process there is."""
+    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def identify(pid: int) -> Identity:
+    """Raises ProcessGone for a pid that is none, or a zombie's."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        raise ProcessGone(f"there is no process {pid}") from None
+    if fields[0] in "ZX":
+        raise ProcessGone(f"process {pid} has ended")
+    return Identity(pid, int(fields[19]), boot_id())
+
+
+class LinuxProcess:
+    """An open process. Use it in a ``with``; it holds a pidfd and /proc/PID/mem."""
+
+    def __init__(self, pid: int, *, writable: bool = True) -> None:
+        self.identity = identify(pid)
+        self.pid = pid
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError:
+            raise ProcessGone(f"there is no process {pid}") from None
+        try:
+            self.command = Path(f"/proc/{pid}/comm").read_text().strip()
+            self._refuse_foreign()
+            self._memory = os.open(
+                f"/proc/{pid}/mem", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
+            )
+        except PermissionError:
+            os.close(self._pidfd)
+            raise NotPermitted(
+                f"process {pid} may not be examined by you; run as root (sudo)"
+            ) from None
+        except OSError:
+            os.close(self._pidfd)
+            raise ProcessGone(f"process {pid} has ended") from None
+        except Refused:
+            os.close(self._pidfd)
+            raise
+
+    def __enter__(self) -> LinuxProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        os.close(self._memory)
+        os.close(self._pidfd)
+
+    def alive(self) -> bool:
+        return not select.select([self._pidfd], [], [], 0)[0]
+
+    def maps(self) -> tuple[Mapping, ...]:
+        try:
+            with Path(f"/proc/{self.pid}/maps").open() as lines:
+                return tuple(_mappings(lines))
+        except PermissionError:
+            raise NotPermitted(f"process {self.pid} may not be examined by you") from None
+        except OSError:
+            raise ProcessGone(f"process {self.pid} has ended") from None
+
+    def read(self, address: int, size: int) -> bytes:
+        try:
+            data = os.pread(self._memory, size, address)
+        except OSError as error:
+            raise self._broken(f"cannot read {size} bytes at {address:#x}", error) from None
+        if len(data) != size:
+            raise self._broken(f"has fewer than {size} bytes at {address:#x}", None)
+        return data
+
+    def write(self, address: int, data: bytes) -> None:
+        try:
+            written = os.pwrite(self._memory, data, address)
+        except OSError as error:
+            raise self._broken(f"cannot write at {address:#x}", error) from None
+        if written != len(data):
+            raise self._broken(f"took {written} of {len(data)} bytes at {address:#x}", None)
+
+    def modules(self) -> list[Module]:
+        return find_modules(self.maps(), self.read)
+
+    def map_payload(self, address: int, size: int) -> None:
+        self._refuse_traced()
+        borrow.map_memory(self.pid, self._syscall_site(), address, size)
+
+    def publish(self, publication: Publication) -> Attempt:
+        self._refuse_traced()
+        if _stopwindow is None or os.environ.get("HOTMEND_WINDOW") == "python":
+            return self._publish_unwinding(publication)
+        attempt = self._publish_natively(publication)
+        if attempt is None:
+            return self._publish_unwinding(publication)
+        return attempt
+
+    def _publish_natively(self, publication: Publication) -> Attempt | None:
+        """None when only unwinding can tell."""
+        writes = [(w.address, *w.changed, w.before, w.after) for w in publication.writes]
+        affected = _disjoint(
+            [(r.start, r.end) for r in publication.affected] if publication.strict else []
+        )
+        threads = len(os.listdir(f"/proc/{self.pid}/task"))  # noqa: PTH208
+        budget_ns = int(publication.budget_ms * 1e6)
+        ending, pause_ns, threads, tid, _pc, _word, slot, error = _stopwindow.publish(
+            self.pid, self._memory, writes, affected, budget_ns, threads
+        )
+        pause_ms = pause_ns / 1e6
+        if ending == _PUBLISHED:
+            return Attempt(Ending.PUBLISHED, pause_ms, threads)
+        if ending in (_HIT, _BLOCKED_PC):
+            return None
+        if ending == _BYTES_DIFFER:
+            return Attempt(Ending.BYTES_DIFFER, pause_ms, threads, None, f"at {slot:#x}")
+        if ending == _GONE:
+            return Attempt(Ending.GONE, pause_ms, threads)
+        if ending == _BUDGET:
+            blocked = BlockedBy(tid, "did not stop within the pause budget") if tid else None
+            return Attempt(Ending.BLOCKED, pause_ms, threads, blocked, "pause budget used up")
+        if ending == _NOT_PERMITTED:
+            raise NotPermitted(f"thread {tid} of process {self.pid} may not be traced by you")
+        return Attempt(Ending.FAILED, pause_ms, threads, None, os.strerror(error))
+
+    def _publish_unwinding(self, publication: Publication) -> Attempt:
+        modules = self.modules()
+        tables = [FrameTable(m.start, m.end, *m.eh_frame_hdr) for m in modules if m.eh_frame_hdr[0]]
+        unwinder = Unwinder(self.read, tables)
+        unwinder.prepare()
+        named = sorted(publication.affected, key=lambda r: r.start)
+
+        def label(address: int) -> str:
+            for affected in named:
+                if affected.start <= address < affected.end:
+                    return f"{affected.name}+{address - affected.start:#x}"
+            for module in modules:
+                if module.start <= address < module.end:
+                    return f"{module.name}+{address - module.bias:#x}"
+            return f"{address:#x}"
+
+        shown = publication
+        if not publication.strict:
+            shown = Publication(publication.writes, (), False, publication.budget_ms)
+        return window.publish(window.Target(self.pid, self._memory, unwinder, label), shown)
+
+    def _syscall_site(self) -> borrow.SyscallSite:
+        """A ``syscall`` instruction in the vdso, or in other code of the process."""
+        executable = [m for m in self.maps() if m.executable and "r" in m.permissions]
+        for mapping in sorted(executable, key=lambda m: m.path != "[vdso]"):
+            if mapping.path == "[vsyscall]":
+                continue
+            for at in range(mapping.start, mapping.end, 1 << 20):
+                try:
+                    code = self.read(at, min(1 << 20, mapping.end - at))
+                except ProcessError:
+                    break
+                site = borrow.find_site(code, at)
+                if site is not None:
+                    return site
+        raise Refused(
+            Refusal(
+                RefusalCode.MAPPING_FAILED,
+                f"process {self.pid} has no system call instruction to borrow",
+                str(self.pid),
+            )
+        )
+
+    def _refuse_foreign(self) -> None:
+        with Path(f"/proc/{self.pid}/exe").open("rb") as program:
+            head = program.read(20)
+        if head[:4] == b"\x7fELF" and (head[4] != 2 or head[18:20] != b"\x3e\x00"):
+            raise Refused(
+                Refusal(
+                    RefusalCode.NOT_64_BIT,
+                    f"process {self.pid} ({self.command}) is not a 64-bit x86 program",
+                    str(self.pid),
+                    (("ELF class", str(head[4])), ("machine", head[18:20].hex())),
+                )
+            )
+
+    def _refuse_traced(self) -> None:
+        tracer = self._status().get("TracerPid", "0")
+        if tracer == "0":
+            return
+        try:
+            who = Path(f"/proc/{tracer}/comm").read_text().strip()
+        except OSError:
+            who = "another program"
+        raise Refused(
+            Refusal(
+                RefusalCode.ALREADY_TRACED,
+                f"process {self.pid} ({self.command}) is held by {who} (pid {tracer}); "
+                "end that first",
+                str(self.pid),
+                (("tracer", f"{tracer} {who}"),),
+            )
+        )
+
+    def _status(self) -> dict[str, str]:
+        try:
+            text = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            raise ProcessGone(f"process {self.pid} has ended") from None
+        return {
+            name: value.strip()
+            for name, _, value in (line.partition(":") for line in text.splitlines())
+        }
+
+    def _broken(self, what: str, error: OSError | None) -> ProcessError | ProcessGone:
+        if not self.alive():
+            return ProcessGone(f"process {self.pid} has ended")
+        if error is not None and error.errno not in (errno.EIO, errno.EFAULT):
+            what = f"{what}: {error.strerror}"
+        return ProcessError(f"process {self.pid} {what}")
+
+
+def _mappings(lines: Iterator[str]) -> Iterator[Mapping]:
+    for number, line in enumerate(lines):
+        if number >= _MOST_MAPS:
+            raise ProcessError("the process has too many mappings to examine")
+        yield parse_mapping(line)
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_mapping(line: str) -> Mapping:
+    """One line of /proc/PID/maps."""
+    fields = line.rstrip("\n").split(maxsplit=5)
+    start, _, end = fields[0].partition("-")
+    return Mapping(
+        start=int(start, 16),
+        end=int(end, 16),
+        permissions=fields[1],
+        offset=int(fields[2], 16),
+        device=fields[3],
+        inode=int(fields[4]),
+        path=fields[5] if len(fields) > 5 else "",
+    )
+
+
+def _disjoint(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ascending and merged."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged

@@ -1,0 +1,316 @@
+"""What will be done to one process: decided before anything is touched, printable, with inverse.
+
+Pure: facts go in, a plan or a refusal comes out. A dry run prints exactly the steps that the real
+run takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from hotmend.hotpatch.hotpatch import (
+    DETOUR_SIZE,
+    INT3,
+    Fixup,
+    Hotpatch,
+    Import,
+    OldAddress,
+    PatchedImage,
+)
+from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.surgery.imports import Imports
+from hotmend.surgery.module import Module, Read
+from hotmend.surgery.process import PAGE, WORD, Mapping, Range, Write
+
+_JMP = b"\xe9"
+_NEAR = (1 << 30) - (1 << 20)
+_FAR = (1 << 31) - (1 << 20)
+_LOWEST = 1 << 16
+_HIGHEST = (1 << 47) - PAGE
+_CLEARANCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class MapPayload:
+    """Map ``size`` bytes at ``address``, unless ``reused``: an earlier apply left them there."""
+
+    address: int
+    size: int
+    reused: bool
+
+    def __str__(self) -> str:
+        how = "reuse the dormant mapping" if self.reused else "map read-execute memory"
+        return f"{how} of {self.size:,} bytes at {self.address:#x}"
+
+
+@dataclass(frozen=True)
+class FillPayload:
+    """Put ``pages``, (address, bytes), into the payload's mapping."""
+
+    pages: tuple[tuple[int, bytes], ...]
+
+    def __str__(self) -> str:
+        size = sum(len(data) for _, data in self.pages)
+        return f"fill {size:,} bytes of it, fixups resolved"
+
+
+@dataclass(frozen=True)
+class WriteDetour:
+    """Send ``function``'s callers to ``target``; the inverse writes ``before`` back."""
+
+    function: str
+    target: int
+    write: Write
+
+    def __str__(self) -> str:
+        write = self.write
+        return (
+            f"detour {self.function} at {write.address:#x} to {self.target:#x} "
+            f"({write.before.hex()} → {write.after.hex()})"
+        )
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """The steps for one image. ``old_ranges``: what must be clear of threads to apply;
+    ``new_ranges``: to revert."""
+
+    image: PatchedImage
+    module: Module
+    payload: MapPayload
+    fill: FillPayload
+    detours: tuple[WriteDetour, ...]
+    old_ranges: tuple[Range, ...]
+    new_ranges: tuple[Range, ...]
+
+    @property
+    def steps(self) -> tuple[MapPayload | FillPayload | WriteDetour, ...]:
+        return (self.payload, self.fill, *self.detours)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``applied``: every detour of the package is in place already."""
+
+    images: tuple[ImagePlan, ...]
+    applied: bool = False
+
+
+@dataclass(frozen=True)
+class Dormant:
+    """A payload of this very package that an earlier apply mapped into this process."""
+
+    image: PatchedImage
+    address: int
+
+
+def plan(
+    hotpatch: Hotpatch,
+    modules: Sequence[Module],
+    maps: Sequence[Mapping],
+    read: Read,
+    dormant: Iterable[tuple[str, int]] = (),
+) -> Plan | Refusal | None:
+    """The plan for one process; None when it maps none of the hotpatch's old builds.
+
+    ``dormant``: (old build-id, payload address) of mappings that the ledger knows of.
+    """
+    known = dict(dormant)
+    imports = Imports(modules, read)
+    taken = [(m.start, m.end) for m in maps]
+    plans = []
+    for image in hotpatch.images:
+        found = [m for m in modules if m.build_id == image.old_build_id]
+        if not found:
+            continue
+        if len(found) > 1:
+            return Refusal(
+                RefusalCode.MODULE_MAPPED_TWICE,
+                f"{image.name} is mapped {len(found)} times; which one a call reaches is unclear",
+                image.name,
+                tuple(("mapped at", f"{m.start:#x}") for m in found),
+            )
+        made = _plan_image(image, found[0], taken, read, imports, known.get(image.old_build_id.hex))
+        if isinstance(made, Refusal):
+            return made
+        taken.append((made.payload.address, made.payload.address + made.payload.size))
+        plans.append(made)
+    if not plans:
+        return None
+    return Plan(tuple(plans))
+
+
+def _plan_image(
+    image: PatchedImage,
+    module: Module,
+    taken: list[tuple[int, int]],
+    read: Read,
+    imports: Imports,
+    reuse: int | None,
+) -> ImagePlan | Refusal:
+    differing = _differing_function(image, module, read)
+    if differing is not None:
+        return differing
+    address = reuse if reuse is not None else _room(image, module, taken)
+    if address is None:
+        return Refusal(
+            RefusalCode.NO_ROOM_NEARBY,
+            f"there is no room for {image.span:,} bytes within 2 GiB of {image.name}",
+            image.name,
+            (("module", f"{module.start:#x}-{module.end:#x}"),),
+        )
+    content = _content(image, module, address, imports)
+    if isinstance(content, Refusal):
+        return content
+    detours = []
+    for function in image.functions:
+        if function.entry is not None:
+            target = address + function.new_entry
+            write = _detour(module.bias + function.entry, target, read)
+            if write is None:
+                return Refusal(
+                    RefusalCode.ENTRY_TOO_SHORT,
+                    f"the entry of {function.name} crosses a page; one write cannot replace it",
+                    function.name,
+                )
+            detours.append(WriteDetour(function.name, target, write))
+    return ImagePlan(
+        image=image,
+        module=module,
+        payload=MapPayload(address, image.span, reuse is not None),
+        fill=FillPayload(content),
+        detours=tuple(detours),
+        old_ranges=tuple(
+            Range(module.bias + va, module.bias + va + size, function.name)
+            for function in image.functions
+            for va, size in function.ranges
+        ),
+        new_ranges=new_ranges(image, address),
+    )
+
+
+def new_ranges(image: PatchedImage, address: int) -> tuple[Range, ...]:
+    """The whole payload, by function where one is known: what must be clear to revert."""
+    named = sorted(
+        (offset, offset + size, function.name)
+        for function in image.functions
+        for offset, size in function.payload_ranges
+    )
+    ranges = []
+    at = 0
+    for start, end, name in [*named, (image.span, image.span, "")]:
+        if at < start:
+            ranges.append(Range(address + at, address + start, f"{image.name}'s hotpatch"))
+        if max(at, start) < end:
+            ranges.append(Range(address + max(at, start), address + end, name))
+        at = max(at, end)
+    return tuple(ranges)
+
+
+def _differing_function(image: PatchedImage, module: Module, read: Read) -> Refusal | None:
+    """The first function whose bytes are not those of the old build."""
+    for function in image.functions:
+        data = b"".join(read(module.bias + va, size) for va, size in function.ranges)
+        if hashlib.sha256(data).hexdigest() != function.sha256:
+            return Refusal(
+                RefusalCode.BYTES_DIFFER,
+                f"{function.name} of {image.name} is not as the old build has it; "
+                "something else has changed it",
+                function.name,
+                (
+                    ("address", f"{module.bias + function.ranges[0][0]:#x}"),
+                    ("bytes there", data[:16].hex()),
+                ),
+            )
+    return None
+
+
+def _room(image: PatchedImage, module: Module, taken: list[tuple[int, int]]) -> int | None:
+    """A free page-aligned address from which everything is within reach, the nearest first."""
+    low_end, high_end = module.bias + image.near[0], module.bias + image.near[1]
+    size = image.span
+    candidates = []
+    edges = sorted(taken)
+    gaps = zip([(0, _LOWEST), *edges], [*edges, (_HIGHEST, _HIGHEST)], strict=True)
+    for (_, start), (end, _) in gaps:
+        first, last = start + _CLEARANCE, end - _CLEARANCE - size
+        if first > last or first < _LOWEST:
+            continue
+        for address in (_align(first), last // PAGE * PAGE):
+            if first <= address <= last:
+                reach = max(abs(high_end - address), abs(address + size - low_end))
+                candidates.append((reach > _NEAR, abs(address - module.start), reach, address))
+    usable = [c for c in candidates if c[2] <= _FAR]
+    return min(usable)[3] if usable else None
+
+
+def _align(address: int) -> int:
+    return -(-address // PAGE) * PAGE
+
+
+def _content(
+    image: PatchedImage, module: Module, address: int, imports: Imports
+) -> tuple[tuple[int, bytes], ...] | Refusal:
+    """(address, bytes) of each run of populated pages, fixups applied."""
+    pages: dict[int, bytearray] = {}
+    for offset, data in image.chunks:
+        at = 0
+        while at < len(data):
+            page, inside = divmod(offset + at, PAGE)
+            room = min(PAGE - inside, len(data) - at)
+            filled = pages.setdefault(page, bytearray([INT3]) * PAGE)
+            filled[inside : inside + room] = data[at : at + room]
+            at += room
+    resolved: dict[Import, int] = {}
+    for fixup in image.fixups:
+        target = _target(fixup, module, imports, resolved)
+        if isinstance(target, Refusal):
+            return target
+        _apply(fixup, target, address, pages)
+    runs: list[tuple[int, bytearray]] = []
+    for page in sorted(pages):
+        if runs and runs[-1][0] + len(runs[-1][1]) == page * PAGE:
+            runs[-1][1].extend(pages[page])
+        else:
+            runs.append((page * PAGE, bytearray(pages[page])))
+    return tuple((address + offset, bytes(data)) for offset, data in runs)
+
+
+def _target(
+    fixup: Fixup, module: Module, imports: Imports, resolved: dict[Import, int]
+) -> int | Refusal:
+    if isinstance(fixup.target, OldAddress):
+        return module.bias + fixup.target.va + fixup.addend
+    if fixup.target not in resolved:
+        found = imports.resolve(fixup.target)
+        if isinstance(found, Refusal):
+            return found
+        resolved[fixup.target] = found
+    return resolved[fixup.target] + fixup.addend
+
+
+def _apply(fixup: Fixup, target: int, address: int, pages: dict[int, bytearray]) -> None:
+    if fixup.kind == "pcrel32":
+        value = struct.pack("<i", target - (address + fixup.offset))
+    else:
+        value = struct.pack("<Q", target)
+    for at, byte in enumerate(value, fixup.offset):
+        pages[at // PAGE][at % PAGE] = byte
+
+
+def _detour(entry: int, target: int, read: Read) -> Write | None:
+    """One write of at most 8 bytes: the aligned word where the jump fits in it."""
+    jump = _JMP + struct.pack("<i", target - (entry + DETOUR_SIZE))
+    start = entry // WORD * WORD
+    if entry - start > WORD - DETOUR_SIZE:
+        start = entry
+    size = WORD if start != entry or entry % WORD == 0 else DETOUR_SIZE
+    if start // PAGE != (start + size - 1) // PAGE:
+        return None
+    before = read(start, size)
+    inside = entry - start
+    after = before[:inside] + jump + before[inside + DETOUR_SIZE :]
+    return Write(start, before, after)
