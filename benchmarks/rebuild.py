@@ -16,11 +16,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import libxml2_source
-import object_code
-import symbols
 from hotmend.binary.elf import load
 from hotmend.diff.differ import diff
+from truth import libxml2_source, object_code, symbols
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-import libxml2_source
 from hotmend.hotpatch.codec import decode, encode
 from hotmend.hotpatch.hotpatch import Function, Hotpatch, PatchedImage
 from oracle.cases import Case, all_cases, slice_of_cases
 from oracle.server import build_shim
 from oracle.trial import Bench, Build, Trial, describe, differing
 from real_packages import XML2, real
+from truth import libxml2_source
 
 FULL = os.environ.get("HOTMEND_FULL") == "1"
 HOTMEND = (sys.executable, "-m", "hotmend.cli.main")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import libxml2_source
 from real_packages import XML2, real
 from rebuild import Answer, ask, examine, table
+from truth import libxml2_source
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HOTMEND_FULL") != "1", reason="compiles libxml2 twice: set HOTMEND_FULL=1"
