@@ -10,9 +10,8 @@ from typing import Any
 import click
 
 from hotmend.cli.describe import advisory_lines, plural
-from hotmend.cli.errors import CommandError
+from hotmend.cli.files import read_hotpatch
 from hotmend.hotpatch.codec import decode
-from hotmend.hotpatch.format import MAX_FILE
 from hotmend.hotpatch.hotpatch import Hotpatch, Import, PatchedImage
 
 
@@ -22,21 +21,12 @@ from hotmend.hotpatch.hotpatch import Hotpatch, Import, PatchedImage
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 def command(file: Path, functions: bool, as_json: bool) -> None:
     """Show what the hotpatch FILE applies to, carries, fixes, leaves, and how it was made."""
-    data = read_file(file)
+    data = read_hotpatch(file)
     hotpatch = decode(data)
     if as_json:
         click.echo(json.dumps(_as_json(hotpatch, data), ensure_ascii=False))
         return
     _print(hotpatch, data, functions=functions)
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a .hotpatch file, never more than the format allows. Raises CommandError."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _print(hotpatch: Hotpatch, data: bytes, *, functions: bool) -> None:

@@ -6,72 +6,103 @@
  * Python: a garbage collection or a page fault of the interpreter would be paid by the target.
  * Everything is sized and touched before; a process that outgrows what was sized is let go.
  *
- * The stack check here is conservative: any word on a thread's live stack that lies in an affected
- * range counts as a hit. No hit proves that no thread returns there. Hits are handed back; who
- * called decides, with an unwinder, whether they are frames or stale words.
+ * All of it runs on a thread of its own, for three reasons. Its tracees are its own, so a thread
+ * that will not stop (it waits in the kernel for a vfork child or a disk) is released by the
+ * kernel when the tracer ends: PTRACE_DETACH works only in a stop. It can be given real-time
+ * priority, without which a hundred spinning threads would keep it from finishing what it began.
+ * And no signal handler of Python's runs on it.
+ *
+ * A stop is looked at without being consumed (WNOWAIT): should this process be killed, a signal
+ * that the target was about to receive is still delivered.
+ *
+ * The stack check is in two steps. Any word on a live stack that could be a return address into an
+ * affected range is a hit; no hit proves that nobody returns there. Where there is one, the thread
+ * is unwound: what no frame returns to is a stale word. Beyond the point where no table tells how
+ * to go on, the scan's answer stands.
  */
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
 #include <Python.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "_unwind.h"
+
 #define MAX_THREADS 32768
 #define STACK_CHUNK (64 * 1024)
-#define STACK_MOST (8 * 1024 * 1024)
+#define STACK_MOST (64ULL << 20)
+#define STACKS_MOST 8
+#define FRAMES_MOST 100000
+#define FRAMES_KEPT 48
 #define WRITE_MOST 8
-#define DEADLINE_SIGNAL (SIGRTMIN + 7)
+#define ALARM (SIGRTMIN + 7)
+/* The segment selectors that the kernel saves in every 64-bit signal frame (cs 0x33, ss 0x2b); the
+ * stack pointer of what was interrupted lies 24 bytes before. */
+#define SIGNAL_FRAME_SELECTORS 0x002b000000000033ULL
+#define SELECTORS_TO_RSP 24
 
-enum ending { PUBLISHED, BLOCKED_PC, HIT, BYTES_DIFFER, GONE, BUDGET, NOT_PERMITTED, FAILED, CROWDED };
+enum ending { PUBLISHED, IN_THE_WAY, BYTES_DIFFER, GONE, BUDGET, NOT_PERMITTED, FAILED, CROWDED };
 
-struct range { uint64_t start, end; };
+struct range {
+    uint64_t start, end;
+};
 
 struct write {
     uint64_t address;
-    uint64_t changed_start, changed_end;
+    struct range changed;
     size_t size;
     unsigned char before[WRITE_MOST], after[WRITE_MOST];
 };
 
 struct thread {
     pid_t tid;
-    int stopped;      /* we have seen its stop and must detach it */
-    int interrupted;
-    int deliver;      /* signal to hand over when it is let go */
+    unsigned char stopped, interrupted, dead;
+    int deliver; /* signal to hand over when it is let go */
 };
 
 struct window {
     pid_t pid;
-    int memory;       /* /proc/PID/mem */
-    int task;         /* /proc/PID/task */
-    struct range *affected;
-    size_t affected_count;
+    int memory, task; /* /proc/PID/mem, /proc/PID/task */
+    struct range *affected, *stacks;
+    size_t affected_count, stack_count;
+    struct table *tables;
+    size_t table_count;
     struct write *writes;
     size_t write_count;
-    int64_t budget_ns;
+    struct range outline; /* lowest and highest address that any check looks for */
+    int64_t budget_ns, deadline;
     struct thread *threads;
     size_t count, room;
+    uint32_t *known; /* tids already seized: open addressing, a power of two of slots */
+    size_t known_size;
     unsigned char *stack;
+    struct memory memory_cache;
     /* answers */
+    enum ending ending;
     int64_t first_stop, last_detach;
-    pid_t tid;
-    uint64_t pc, word, slot;
+    pid_t tid, tracer;
+    uint64_t where; /* the address in the way, or of the bytes that differ */
+    uint64_t pcs[FRAMES_KEPT];
+    size_t pc_count, alive, unreleased;
     int error;
 };
+
+/* Its arrival ends a wait; there is nothing else to do. */
+static void on_alarm(int number) { (void)number; }
 
 static int64_t now_ns(void)
 {
@@ -80,18 +111,18 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void on_deadline(int number) { (void)number; }
+/* ---- threads -------------------------------------------------------------------------------- */
 
-static int in_ranges(const struct range *ranges, size_t count, uint64_t value)
+/* 1 when tid is new and now remembered. There is always a free slot: known_size > 2 * room. */
+static int remember(struct window *w, pid_t tid)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (value < ranges[middle].start) high = middle;
-        else if (value >= ranges[middle].end) low = middle + 1;
-        else return 1;
+    size_t at = ((uint32_t)tid * 2654435761u) & (w->known_size - 1);
+    while (w->known[at]) {
+        if (w->known[at] == (uint32_t)tid) return 0;
+        at = (at + 1) & (w->known_size - 1);
     }
-    return 0;
+    w->known[at] = (uint32_t)tid;
+    return 1;
 }
 
 /* A thread that ended, or is a zombie, is nobody's obstacle. */
@@ -109,45 +140,44 @@ static int is_dead(pid_t pid, pid_t tid)
     return end == NULL || end[2] == 'Z' || end[2] == 'X';
 }
 
-/* Seize the threads that are not seized yet. Returns how many were new, -1 with w->error set. */
+/* Seize the threads that are not seized yet. Returns how many were new, or -1: w->ending says. */
 static int seize_new(struct window *w)
 {
     char buffer[32768];
     int found = 0;
-    if (lseek(w->task, 0, SEEK_SET) < 0) { w->error = errno; return -1; }
+    if (lseek(w->task, 0, SEEK_SET) < 0) goto failed;
     for (;;) {
         long size = syscall(SYS_getdents64, w->task, buffer, sizeof buffer);
-        if (size < 0) { w->error = errno == ENOENT ? ESRCH : errno; return -1; }
+        if (size < 0) goto failed;
         if (size == 0) return found;
         for (long at = 0; at < size;) {
-            struct { uint64_t ino; int64_t off; unsigned short len; unsigned char type; } head;
-            memcpy(&head, buffer + at, sizeof head);
+            unsigned short length;
+            memcpy(&length, buffer + at + 16, sizeof length);
             const char *name = buffer + at + 19;
-            at += head.len;
-            if (name[0] < '0' || name[0] > '9') continue;
+            at += length;
+            if (name[0] < '1' || name[0] > '9') continue;
             pid_t tid = (pid_t)strtol(name, NULL, 10);
-            size_t known = 0;
-            /* tasks are listed in a stable order, so the newest are last: search from the end */
-            for (size_t i = w->count; i > 0 && !known; i--) known = w->threads[i - 1].tid == tid;
-            if (known) continue;
+            if (w->count == w->room) {
+                w->ending = CROWDED;
+                return -1;
+            }
+            if (!remember(w, tid)) continue;
             if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0) {
                 int error = errno;
                 if (error == ESRCH || is_dead(w->pid, tid)) continue;
-                w->error = error;
                 w->tid = tid;
-                return -1;
-            }
-            if (w->count == w->room) {
-                ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-                w->threads[w->room] = (struct thread){.tid = tid, .interrupted = 1};
-                w->count = w->room + 1;
-                w->error = EAGAIN;
+                w->error = error;
+                w->ending = error == EPERM ? NOT_PERMITTED : FAILED;
                 return -1;
             }
             w->threads[w->count++] = (struct thread){.tid = tid};
             found++;
         }
     }
+failed:
+    w->error = errno;
+    w->ending = errno == ENOENT || errno == ESRCH ? GONE : FAILED;
+    return -1;
 }
 
 static void interrupt_new(struct window *w)
@@ -159,206 +189,359 @@ static void interrupt_new(struct window *w)
         }
 }
 
-static void forget(struct window *w, size_t i) { w->threads[i] = w->threads[--w->count]; }
-
-/* 0: every thread is stopped. Otherwise the ending. */
-static int await_stops(struct window *w, int64_t deadline)
+/* Look whether a thread has stopped or ended, without consuming the news. */
+static int settled(struct thread *t, int wait)
 {
-    for (size_t i = 0; i < w->count;) {
+    siginfo_t info = {0};
+    int how = WSTOPPED | WEXITED | WNOWAIT | __WALL | (wait ? 0 : WNOHANG);
+    if (waitid(P_PID, (id_t)t->tid, &info, how) < 0) {
+        if (errno == EINTR) return 0;
+        t->dead = 1;
+        return 1;
+    }
+    if (info.si_pid == 0) return 0;
+    if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED) {
+        t->dead = 1;
+        return 1;
+    }
+    t->stopped = 1;
+    int number = info.si_status & 0xff;
+    if (info.si_status >> 8 == 0 && number != SIGTRAP) t->deliver = number;
+    return 1;
+}
+
+/* 0: every thread is stopped or dead. */
+static int await_stops(struct window *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
         struct thread *t = &w->threads[i];
-        if (t->stopped) { i++; continue; }
-        int status;
-        pid_t got = waitpid(t->tid, &status, __WALL);
-        if (got < 0 && errno == EINTR) {
-            if (now_ns() < deadline) continue;
-            w->tid = t->tid;
-            return BUDGET;
-        }
-        if (got < 0 || !WIFSTOPPED(status)) { forget(w, i); continue; }
-        t->stopped = 1;
-        if (status >> 16 == 0 && WSTOPSIG(status) != SIGTRAP) t->deliver = WSTOPSIG(status);
-        i++;
+        if (t->stopped || t->dead) continue;
+        while (!settled(t, 1))
+            if (now_ns() > w->deadline) {
+                w->tid = t->tid;
+                w->ending = BUDGET;
+                return -1;
+            }
     }
     return 0;
 }
 
-/* Let every thread go. One that has not stopped yet is waited for first: a tracee can be detached
- * only in a stop, and to leave it with an interrupt pending would stop it without us. */
 static void release(struct window *w)
 {
     for (size_t i = 0; i < w->count; i++) {
         struct thread *t = &w->threads[i];
-        if (t->stopped) ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->deliver);
+        if (t->dead) continue;
+        if (!t->stopped && !settled(t, 0)) {
+            w->unreleased++;
+            continue;
+        }
+        if (t->stopped)
+            ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->deliver);
     }
     w->last_detach = now_ns();
-    for (size_t i = 0; i < w->count; i++) {
-        struct thread *t = &w->threads[i];
-        if (t->stopped) continue;
-        int status;
-        pid_t got;
-        if (!t->interrupted) ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
-        do got = waitpid(t->tid, &status, __WALL); while (got < 0 && errno == EINTR);
-        if (got == t->tid && WIFSTOPPED(status)) {
-            int deliver = status >> 16 == 0 && WSTOPSIG(status) != SIGTRAP ? WSTOPSIG(status) : 0;
-            ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)deliver);
-        }
-        w->last_detach = now_ns();
-    }
 }
 
-static int check_stack(struct window *w, pid_t tid, uint64_t from)
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static int in_ranges(const struct range *ranges, size_t count, uint64_t value)
 {
-    uint64_t at = from & ~7ULL;
-    uint64_t low = w->affected[0].start, high = w->affected[w->affected_count - 1].end;
-    for (size_t done = 0; done < STACK_MOST;) {
-        struct iovec here = {w->stack, STACK_CHUNK}, there = {(void *)at, STACK_CHUNK};
-        ssize_t size = process_vm_readv(tid, &here, 1, &there, 1, 0);
-        if (size < 8) {
-            /* The chunk may straddle the end of the stack's mapping: read up to the page's end. */
-            there.iov_len = here.iov_len = 4096 - (at & 4095);
-            size = process_vm_readv(tid, &here, 1, &there, 1, 0);
-            if (size < 8) return 0;
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (value < ranges[middle].start) high = middle;
+        else if (value >= ranges[middle].end) low = middle + 1;
+        else return 1;
+    }
+    return 0;
+}
+
+static int in_changed(const struct window *w, uint64_t value)
+{
+    for (size_t k = 0; k < w->write_count; k++)
+        if (value > w->writes[k].changed.start && value < w->writes[k].changed.end) return 1;
+    return 0;
+}
+
+/* Execution that stands at pc would be disturbed. */
+static int pc_in_the_way(const struct window *w, uint64_t pc)
+{
+    return pc >= w->outline.start && pc < w->outline.end &&
+           (in_ranges(w->affected, w->affected_count, pc) || in_changed(w, pc));
+}
+
+/* A call that returns to this address would be. The call ends where it returns to, so the byte
+ * before tells whose call it was: an address equal to a function's entry is a pointer to it. */
+static int return_in_the_way(const struct window *w, uint64_t address)
+{
+    return address > w->outline.start && address <= w->outline.end &&
+           (in_ranges(w->affected, w->affected_count, address - 1) || in_changed(w, address));
+}
+
+static uint64_t stack_end(const struct window *w, uint64_t sp)
+{
+    size_t low = 0, high = w->stack_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (sp < w->stacks[middle].start) high = middle;
+        else if (sp >= w->stacks[middle].end) low = middle + 1;
+        else return w->stacks[middle].end;
+    }
+    return sp + STACK_MOST; /* mapped or grown since: up to the first unreadable page */
+}
+
+/* Walk at most `most` frames, keeping their addresses. 1: one is in the way, if `check`. 0: none is,
+ * as far as `lost`: the stack pointer where no table told how to go on, ~0 at the outermost. */
+static int walk(struct window *w, const struct user_regs_struct *regs, int most, int check,
+                uint64_t *lost)
+{
+    struct frame f = {
+        {regs->rax, regs->rdx, regs->rcx, regs->rbx, regs->rsi, regs->rdi, regs->rbp, regs->rsp,
+         regs->r8, regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15,
+         regs->rip},
+        1,
+    };
+    enum step step = STEPPED;
+    w->pc_count = 0;
+    for (int frames = 0; frames < most && step == STEPPED; frames++) {
+        uint64_t pc = f.reg[RIP];
+        if (w->pc_count < FRAMES_KEPT) w->pcs[w->pc_count++] = pc;
+        if (check && (f.exact ? pc_in_the_way(w, pc) : return_in_the_way(w, pc))) {
+            w->where = pc;
+            return 1;
         }
-        const uint64_t *words = (const uint64_t *)w->stack;
-        for (ssize_t i = 0; i < size / 8; i++)
-            if (words[i] >= low && words[i] < high &&
-                in_ranges(w->affected, w->affected_count, words[i])) {
+        if (frames % 64 == 63 && now_ns() > w->deadline) break;
+        step = step_out(&w->memory_cache, w->tables, w->table_count, &f);
+    }
+    *lost = step == OUTERMOST ? ~0ULL : f.reg[RSP];
+    return 0;
+}
+
+struct scan {
+    uint64_t highest; /* the last slot that holds a hit, 0 where there is none */
+    uint64_t word;
+    uint64_t starts[STACKS_MOST], ends[STACKS_MOST];
+    size_t count;
+};
+
+/* A signal handler may run on a stack of its own: go on where the interrupted code's stack is. */
+static void follow(struct window *w, struct scan *scan, uint64_t saved_rsp)
+{
+    uint64_t sp;
+    if (scan->count == STACKS_MOST || fetch(&w->memory_cache, saved_rsp, &sp, 8) < 0) return;
+    for (size_t i = 0; i < scan->count; i++)
+        if (sp >= scan->starts[i] && sp < scan->ends[i]) return;
+    scan->starts[scan->count] = sp & ~7ULL;
+    scan->ends[scan->count++] = stack_end(w, sp);
+}
+
+/* 0, or -1 when the budget is spent. */
+static int scan_stacks(struct window *w, pid_t tid, uint64_t sp, struct scan *scan)
+{
+    scan->highest = 0;
+    scan->count = 1;
+    scan->starts[0] = sp & ~7ULL;
+    scan->ends[0] = stack_end(w, sp);
+    for (size_t n = 0; n < scan->count; n++) {
+        uint64_t at = scan->starts[n], end = scan->ends[n];
+        if (end - at > STACK_MOST) end = at + STACK_MOST;
+        while (at < end) {
+            size_t size = end - at < STACK_CHUNK ? (size_t)(end - at) : STACK_CHUNK;
+            struct iovec here = {w->stack, size}, there = {(void *)at, size};
+            ssize_t got = process_vm_readv(tid, &here, 1, &there, 1, 0);
+            if (got < 8) break;
+            const uint64_t *words = (const uint64_t *)w->stack;
+            for (ssize_t i = 0; i < got / 8; i++) {
+                uint64_t word = words[i];
+                if (word - w->outline.start <= w->outline.end - w->outline.start) {
+                    if (return_in_the_way(w, word)) {
+                        scan->word = word;
+                        /* Stacks after the first are beyond whatever a walk may lose. */
+                        scan->highest = n ? ~0ULL : at + (uint64_t)i * 8;
+                    }
+                } else if (word == SIGNAL_FRAME_SELECTORS) {
+                    follow(w, scan, at + (uint64_t)i * 8 - SELECTORS_TO_RSP);
+                }
+            }
+            at += (uint64_t)got & ~7ULL;
+            if ((size_t)got < size) break;
+            if (now_ns() > w->deadline) {
                 w->tid = tid;
-                w->word = words[i];
-                w->slot = at + (uint64_t)i * 8;
-                return HIT;
+                w->ending = BUDGET;
+                return -1;
             }
-        at += (uint64_t)size & ~7ULL;
-        done += (size_t)size;
-        if (size < STACK_CHUNK && (at & 4095)) return 0;
+        }
     }
     return 0;
 }
 
-static int check_threads(struct window *w)
+static int check_thread(struct window *w, struct thread *t)
 {
-    for (size_t i = 0; i < w->count; i++) {
-        struct user_regs_struct regs;
-        if (ptrace(PTRACE_GETREGS, w->threads[i].tid, NULL, &regs) < 0) {
-            if (errno == ESRCH) { w->threads[i].stopped = 0; continue; }
-            w->error = errno;
-            return FAILED;
+    struct user_regs_struct regs;
+    struct scan scan;
+    uint64_t lost;
+    if (ptrace(PTRACE_GETREGS, t->tid, NULL, &regs) < 0) {
+        if (errno == ESRCH) { /* killed while it was stopped */
+            t->dead = 1;
+            return 0;
         }
-        w->pc = regs.rip;
-        for (size_t k = 0; k < w->write_count; k++)
-            if (regs.rip > w->writes[k].changed_start && regs.rip < w->writes[k].changed_end) {
-                w->tid = w->threads[i].tid;
-                return BLOCKED_PC;
-            }
-        if (!w->affected_count) continue;
-        if (in_ranges(w->affected, w->affected_count, regs.rip)) {
-            w->tid = w->threads[i].tid;
-            return BLOCKED_PC;
-        }
-        int ending = check_stack(w, w->threads[i].tid, regs.rsp);
-        if (ending) return ending;
+        w->error = errno;
+        w->ending = FAILED;
+        return -1;
     }
-    return 0;
+    w->alive++;
+    w->memory_cache.tid = t->tid;
+    if (pc_in_the_way(w, regs.rip)) {
+        w->where = regs.rip;
+    } else {
+        if (scan_stacks(w, t->tid, regs.rsp, &scan) < 0) return -1;
+        if (!scan.highest) return 0;
+        if (!walk(w, &regs, FRAMES_MOST, 1, &lost)) {
+            if (lost > scan.highest) return 0;
+            w->where = scan.word;
+        }
+    }
+    walk(w, &regs, FRAMES_KEPT, 0, &lost); /* the report wants the whole stack */
+    w->tid = t->tid;
+    w->ending = IN_THE_WAY;
+    return -1;
 }
 
-static int write_all(struct window *w)
+/* ---- the window ----------------------------------------------------------------------------- */
+
+static void write_all(struct window *w)
 {
     unsigned char seen[WRITE_MOST];
+    w->ending = FAILED;
     for (size_t k = 0; k < w->write_count; k++) {
         struct write *x = &w->writes[k];
-        if (pread(w->memory, seen, x->size, (off_t)x->address) != (ssize_t)x->size) {
-            w->error = errno;
-            return FAILED;
-        }
-        if (memcmp(seen, x->before, x->size)) { w->slot = x->address; return BYTES_DIFFER; }
+        ssize_t got = pread(w->memory, seen, x->size, (off_t)x->address);
+        if (got == (ssize_t)x->size && memcmp(seen, x->before, x->size) == 0) continue;
+        w->where = x->address;
+        w->error = got < 0 ? errno : 0;
+        /* Nothing to read: it called exec, and the memory we know is no more. */
+        w->ending = got == 0 ? GONE : got < 0 ? FAILED : BYTES_DIFFER;
+        return;
     }
     for (size_t k = 0; k < w->write_count; k++) {
         struct write *x = &w->writes[k];
         if (pwrite(w->memory, x->after, x->size, (off_t)x->address) == (ssize_t)x->size) continue;
         w->error = errno;
-        while (k-- > 0) {
-            ssize_t undone = pwrite(w->memory, w->writes[k].before, w->writes[k].size,
-                                    (off_t)w->writes[k].address);
-            (void)undone;
-        }
-        return FAILED;
+        w->where = x->address;
+        while (k-- > 0)
+            if (pwrite(w->memory, w->writes[k].before, w->writes[k].size,
+                       (off_t)w->writes[k].address) < 0)
+                w->error = errno;
+        return;
     }
-    return PUBLISHED;
+    w->ending = PUBLISHED;
 }
 
-static int run(struct window *w)
+static void stop_check_write(struct window *w)
 {
-    if (seize_new(w) < 0)
-        return w->error == ESRCH ? GONE : w->error == EAGAIN ? CROWDED
-             : w->error == EPERM ? NOT_PERMITTED : FAILED;
-    if (w->count == 0) return GONE;
+    int born = seize_new(w);
     w->first_stop = now_ns();
-    int64_t deadline = w->first_stop + w->budget_ns;
-    int new_threads;
-    do {
+    w->deadline = w->first_stop + w->budget_ns;
+    while (born > 0) {
         interrupt_new(w);
-        int ending = await_stops(w, deadline);
-        if (ending) return ending;
-        new_threads = seize_new(w);
-        if (new_threads < 0)
-            return w->error == ESRCH ? GONE : w->error == EAGAIN ? CROWDED : FAILED;
-    } while (new_threads > 0);
-    if (w->count == 0) return GONE;
-    int ending = check_threads(w);
-    if (ending) return ending;
-    if (now_ns() > deadline) { w->tid = 0; return BUDGET; }
-    return write_all(w);
+        if (await_stops(w) < 0) return;
+        born = seize_new(w);
+    }
+    if (born < 0) return;
+    for (size_t i = 0; i < w->count; i++)
+        if (!w->threads[i].dead && check_thread(w, &w->threads[i]) < 0) return;
+    if (w->alive == 0) {
+        w->ending = GONE;
+        return;
+    }
+    write_all(w);
 }
 
-static int run_with_deadline(struct window *w)
+static void *tracer(void *argument)
 {
-    struct sigaction action = {.sa_handler = on_deadline}, before;
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = DEADLINE_SIGNAL};
+    struct window *w = argument;
+    struct sched_param first = {.sched_priority = 1};
+    w->tracer = (pid_t)syscall(SYS_gettid);
+    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) < 0)
+        setpriority(PRIO_PROCESS, (id_t)w->tracer, -20); /* as far as we are allowed to */
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = ALARM};
+    struct itimerspec when = {
+        .it_value = {w->budget_ns / 1000000000, w->budget_ns % 1000000000},
+        .it_interval = {0, 2000000}, /* a wait that begins just after a tick ends with the next */
+    };
     timer_t timer;
-    sigset_t only, mask;
-    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
-    sigaction(DEADLINE_SIGNAL, &action, &before);
-    sigemptyset(&only);
-    sigaddset(&only, DEADLINE_SIGNAL);
-    pthread_sigmask(SIG_UNBLOCK, &only, &mask);
-    int timed = timer_create(CLOCK_MONOTONIC, &event, &timer) == 0;
-    if (timed) {
-        /* Repeats, so that a wait that begins just after a tick ends with the next. */
-        struct itimerspec when = {
-            .it_value = {w->budget_ns / 1000000000, w->budget_ns % 1000000000},
-            .it_interval = {0, 2000000},
-        };
-        timer_settime(timer, 0, &when, NULL);
+    event._sigev_un._tid = w->tracer;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
+        w->error = errno;
+        w->ending = FAILED;
+        return NULL;
     }
-    int ending = run(w);
+    timer_settime(timer, 0, &when, NULL);
+    stop_check_write(w);
     release(w);
-    if (timed) timer_delete(timer);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    sigaction(DEADLINE_SIGNAL, &before, NULL);
-    return ending;
+    timer_delete(timer);
+    return NULL;
+}
+
+static void run(struct window *w)
+{
+    struct sigaction interrupt = {.sa_handler = on_alarm}, previous;
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    sigdelset(&all, ALARM);
+    sigaction(ALARM, &interrupt, &previous);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the tracer inherits it */
+    w->error = pthread_create(&thread, NULL, tracer, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (w->error) w->ending = FAILED;
+    else pthread_join(thread, NULL);
+    sigaction(ALARM, &previous, NULL);
+    /* The kernel lets go of what was not released when the tracer is really gone. */
+    for (int i = 0; w->unreleased && i < 2000; i++) {
+        if (syscall(SYS_tgkill, getpid(), w->tracer, 0) < 0) break;
+        nanosleep(&(struct timespec){0, 50000}, NULL);
+    }
+}
+
+/* ---- Python --------------------------------------------------------------------------------- */
+
+static void outline(struct window *w)
+{
+    struct range all = {~0ULL, 0};
+    for (size_t k = 0; k < w->affected_count; k++) {
+        if (w->affected[k].start < all.start) all.start = w->affected[k].start;
+        if (w->affected[k].end > all.end) all.end = w->affected[k].end;
+    }
+    for (size_t k = 0; k < w->write_count; k++) {
+        if (w->writes[k].changed.start < all.start) all.start = w->writes[k].changed.start;
+        if (w->writes[k].changed.end > all.end) all.end = w->writes[k].changed.end;
+    }
+    if (all.start > all.end) all.start = all.end;
+    w->outline = all;
 }
 
 static int parse_writes(struct window *w, PyObject *list)
 {
     w->write_count = (size_t)PyList_GET_SIZE(list);
     w->writes = calloc(w->write_count + 1, sizeof *w->writes);
-    if (!w->writes) { PyErr_NoMemory(); return -1; }
+    if (!w->writes) {
+        PyErr_NoMemory();
+        return -1;
+    }
     for (size_t k = 0; k < w->write_count; k++) {
         struct write *x = &w->writes[k];
         const char *before, *after;
         Py_ssize_t before_size, after_size;
-        unsigned long long address, changed_start, changed_end;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, (Py_ssize_t)k), "KKKy#y#", &address,
-                              &changed_start, &changed_end, &before, &before_size, &after,
-                              &after_size))
+        unsigned long long address, start, end;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, (Py_ssize_t)k), "KKKy#y#", &address, &start,
+                              &end, &before, &before_size, &after, &after_size))
             return -1;
         if (before_size != after_size || before_size < 1 || before_size > WRITE_MOST) {
             PyErr_SetString(PyExc_ValueError, "a write has 1 to 8 bytes");
             return -1;
         }
         x->address = address;
-        x->changed_start = changed_start;
-        x->changed_end = changed_end;
+        x->changed = (struct range){start, end};
         x->size = (size_t)before_size;
         memcpy(x->before, before, x->size);
         memcpy(x->after, after, x->size);
@@ -366,73 +549,110 @@ static int parse_writes(struct window *w, PyObject *list)
     return 0;
 }
 
-static int parse_affected(struct window *w, PyObject *list)
+/* A copy of an array of 64-bit numbers, `columns` a row; NULL with an exception set. */
+static void *copy_rows(const Py_buffer *from, size_t columns, size_t *rows)
 {
-    w->affected_count = (size_t)PyList_GET_SIZE(list);
-    w->affected = calloc(w->affected_count + 1, sizeof *w->affected);
-    if (!w->affected) { PyErr_NoMemory(); return -1; }
-    for (size_t k = 0; k < w->affected_count; k++) {
-        unsigned long long start, end;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, (Py_ssize_t)k), "KK", &start, &end)) return -1;
-        if (start >= end || (k && start < w->affected[k - 1].end)) {
-            PyErr_SetString(PyExc_ValueError, "affected ranges ascend and do not overlap");
-            return -1;
-        }
-        w->affected[k] = (struct range){start, end};
+    size_t row = columns * sizeof(uint64_t);
+    if ((size_t)from->len % row) {
+        PyErr_SetString(PyExc_ValueError, "an array has a part of a row");
+        return NULL;
     }
+    void *to = malloc((size_t)from->len + row);
+    if (!to) return PyErr_NoMemory();
+    memcpy(to, from->buf, (size_t)from->len);
+    *rows = (size_t)from->len / row;
+    return to;
+}
+
+static int prepare(struct window *w, unsigned long long threads)
+{
+    w->room = (threads < MAX_THREADS ? (size_t)threads : MAX_THREADS) * 2 + 256;
+    for (w->known_size = 1024; w->known_size < w->room * 3;) w->known_size *= 2;
+    w->threads = malloc(w->room * sizeof *w->threads);
+    w->known = malloc(w->known_size * sizeof *w->known);
+    w->stack = aligned_alloc(4096, STACK_CHUNK);
+    w->memory_cache.bytes = aligned_alloc(4096, CACHE_PAGES * CACHED_PAGE);
+    if (!w->threads || !w->known || !w->stack || !w->memory_cache.bytes) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    /* Touched before, not inside. */
+    memset(w->threads, 0, w->room * sizeof *w->threads);
+    memset(w->known, 0, w->known_size * sizeof *w->known);
+    memset(w->stack, 0, STACK_CHUNK);
+    memset(w->memory_cache.bytes, 0, CACHE_PAGES * CACHED_PAGE);
     return 0;
+}
+
+static PyObject *answer_of(const struct window *w)
+{
+    PyObject *pcs = PyTuple_New((Py_ssize_t)w->pc_count);
+    if (!pcs) return NULL;
+    for (size_t i = 0; i < w->pc_count; i++)
+        PyTuple_SET_ITEM(pcs, (Py_ssize_t)i, PyLong_FromUnsignedLongLong(w->pcs[i]));
+    return Py_BuildValue("iLniKNi", (int)w->ending, (long long)(w->last_detach - w->first_stop),
+                         (Py_ssize_t)w->count, (int)w->tid, (unsigned long long)w->where, pcs,
+                         w->error);
 }
 
 static PyObject *publish(PyObject *self, PyObject *args)
 {
     (void)self;
-    struct window w = {.memory = -1, .task = -1};
-    PyObject *writes, *affected;
+    struct window w = {.memory = -1, .task = -1, .ending = FAILED};
+    PyObject *writes, *answer = NULL;
+    Py_buffer affected, stacks, tables;
     long long budget_ns;
     unsigned long long threads;
-    if (!PyArg_ParseTuple(args, "iiO!O!LK", &w.pid, &w.memory, &PyList_Type, &writes, &PyList_Type,
-                          &affected, &budget_ns, &threads))
+    char path[64];
+    if (!PyArg_ParseTuple(args, "iiO!y*y*y*LK", &w.pid, &w.memory, &PyList_Type, &writes,
+                          &affected, &stacks, &tables, &budget_ns, &threads))
         return NULL;
     w.budget_ns = budget_ns;
-    w.room = threads * 2 + 256;
-    if (w.room > MAX_THREADS) w.room = MAX_THREADS;
-    char path[64];
-    int ending = FAILED;
-    PyObject *answer = NULL;
+    if (!(w.affected = copy_rows(&affected, 2, &w.affected_count)) ||
+        !(w.stacks = copy_rows(&stacks, 2, &w.stack_count)) ||
+        !(w.tables = copy_rows(&tables, 3, &w.table_count)) ||
+        parse_writes(&w, writes) < 0 || prepare(&w, threads) < 0)
+        goto out;
+    outline(&w);
     snprintf(path, sizeof path, "/proc/%d/task", w.pid);
-    if (parse_writes(&w, writes) < 0 || parse_affected(&w, affected) < 0) goto out;
-    w.threads = malloc((w.room + 1) * sizeof *w.threads);
-    w.stack = aligned_alloc(4096, STACK_CHUNK);
-    if (!w.threads || !w.stack) { PyErr_NoMemory(); goto out; }
-    memset(w.threads, 0, (w.room + 1) * sizeof *w.threads); /* touched before, not inside */
-    memset(w.stack, 0, STACK_CHUNK);
-    w.task = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     Py_BEGIN_ALLOW_THREADS
-    if (w.task < 0) ending = GONE;
-    else ending = run_with_deadline(&w);
+    w.task = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w.task < 0) w.ending = GONE;
+    else run(&w);
     Py_END_ALLOW_THREADS
-    answer = Py_BuildValue("iLniKKKi", ending,
-                           (long long)(w.first_stop ? w.last_detach - w.first_stop : 0),
-                           (Py_ssize_t)w.count, (int)w.tid, (unsigned long long)w.pc,
-                           (unsigned long long)w.word, (unsigned long long)w.slot, w.error);
+    answer = answer_of(&w);
 out:
     if (w.task >= 0) close(w.task);
     free(w.threads);
+    free(w.known);
     free(w.stack);
+    free(w.memory_cache.bytes);
     free(w.writes);
     free(w.affected);
+    free(w.stacks);
+    free(w.tables);
+    PyBuffer_Release(&affected);
+    PyBuffer_Release(&stacks);
+    PyBuffer_Release(&tables);
     return answer;
 }
 
 static PyMethodDef methods[] = {
     {"publish", publish, METH_VARARGS,
-     "publish(pid, memory_fd, writes, affected, budget_ns, threads) -> (ending, pause_ns, threads, "
-     "tid, pc, word, slot, errno)"},
+     "publish(pid, memory_fd, writes, affected, stacks, tables, budget_ns, threads) -> "
+     "(ending, pause_ns, threads, tid, where, pcs, errno)\n\n"
+     "writes: list of (address, changed start, changed end, before, after). The arrays are native "
+     "64-bit numbers, ascending and disjoint: affected and stacks (start, end), tables (code "
+     "start, end, .eh_frame_hdr address)."},
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_stopwindow",
-                                    "One stop of a process, without Python in between.", -1,
-                                    methods, NULL, NULL, NULL, NULL};
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_stopwindow",
+    .m_doc = "One stop of a process, without Python in between.",
+    .m_size = -1,
+    .m_methods = methods,
+};
 
 PyMODINIT_FUNC PyInit__stopwindow(void) { return PyModule_Create(&module); }

@@ -2,8 +2,10 @@ def publish(
     pid: int,
     memory: int,
     writes: list[tuple[int, int, int, bytes, bytes]],
-    affected: list[tuple[int, int]],
+    affected: bytes,
+    stacks: bytes,
+    tables: bytes,
     budget_ns: int,
     threads: int,
     /,
-) -> tuple[int, int, int, int, int, int, int, int]: ...
+) -> tuple[int, int, int, int, int, tuple[int, ...], int]: ...

@@ -7,23 +7,17 @@ import functools
 import os
 import select
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from hotmend.model.outcome import BlockedBy
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import borrow, window
+from hotmend.surgery import borrow, nativewindow, window
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.module import Module, find_modules
-from hotmend.surgery.process import Attempt, Ending, Identity, Mapping, Publication
+from hotmend.surgery.process import Attempt, Identity, Mapping, Publication
 from hotmend.surgery.unwind import FrameTable, Unwinder
 
-try:
-    import hotmend.surgery._stopwindow as _stopwindow
-except ImportError:  # no compiler when hotmend was installed: the window in Python serves alone
-    _stopwindow = None  # type: ignore[assignment]
-
 _MOST_MAPS = 1 << 18
-_PUBLISHED, _BLOCKED_PC, _HIT, _BYTES_DIFFER, _GONE, _BUDGET, _NOT_PERMITTED = range(7)
 
 
 def pids() -> list[int]:
@@ -122,49 +116,12 @@ class LinuxProcess:
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
-        if _stopwindow is None or os.environ.get("HOTMEND_WINDOW") == "python":
-            return self._publish_unwinding(publication)
-        attempt = self._publish_natively(publication)
-        if attempt is None:
-            return self._publish_unwinding(publication)
-        return attempt
-
-    def _publish_natively(self, publication: Publication) -> Attempt | None:
-        """None when only unwinding can tell."""
-        writes = [(w.address, *w.changed, w.before, w.after) for w in publication.writes]
-        affected = _disjoint(
-            [(r.start, r.end) for r in publication.affected] if publication.strict else []
-        )
-        threads = len(os.listdir(f"/proc/{self.pid}/task"))  # noqa: PTH208
-        budget_ns = int(publication.budget_ms * 1e6)
-        ending, pause_ns, threads, tid, _pc, _word, slot, error = _stopwindow.publish(
-            self.pid, self._memory, writes, affected, budget_ns, threads
-        )
-        pause_ms = pause_ns / 1e6
-        if ending == _PUBLISHED:
-            return Attempt(Ending.PUBLISHED, pause_ms, threads)
-        if ending in (_HIT, _BLOCKED_PC):
-            return None
-        if ending == _BYTES_DIFFER:
-            return Attempt(Ending.BYTES_DIFFER, pause_ms, threads, None, f"at {slot:#x}")
-        if ending == _GONE:
-            return Attempt(Ending.GONE, pause_ms, threads)
-        if ending == _BUDGET:
-            blocked = BlockedBy(tid, "did not stop within the pause budget") if tid else None
-            return Attempt(Ending.BLOCKED, pause_ms, threads, blocked, "pause budget used up")
-        if ending == _NOT_PERMITTED:
-            raise NotPermitted(f"thread {tid} of process {self.pid} may not be traced by you")
-        return Attempt(Ending.FAILED, pause_ms, threads, None, os.strerror(error))
-
-    def _publish_unwinding(self, publication: Publication) -> Attempt:
-        modules = self.modules()
+        maps = self.maps()
+        modules = find_modules(maps, self.read)
         tables = [FrameTable(m.start, m.end, *m.eh_frame_hdr) for m in modules if m.eh_frame_hdr[0]]
-        unwinder = Unwinder(self.read, tables)
-        unwinder.prepare()
-        named = sorted(publication.affected, key=lambda r: r.start)
 
         def label(address: int) -> str:
-            for affected in named:
+            for affected in publication.affected:
                 if affected.start <= address < affected.end:
                     return f"{affected.name}+{address - affected.start:#x}"
             for module in modules:
@@ -172,10 +129,14 @@ class LinuxProcess:
                     return f"{module.name}+{address - module.bias:#x}"
             return f"{address:#x}"
 
-        shown = publication
+        if nativewindow.available() and os.environ.get("HOTMEND_WINDOW") != "python":
+            return nativewindow.publish(self.pid, self._memory, publication, maps, tables, label)
+        unwinder = Unwinder(self.read, tables)
+        unwinder.prepare()
         if not publication.strict:
-            shown = Publication(publication.writes, (), False, publication.budget_ms)
-        return window.publish(window.Target(self.pid, self._memory, unwinder, label), shown)
+            publication = replace(publication, affected=())
+        target = window.Target(self.pid, self._memory, unwinder, label)
+        return window.publish(target, publication)
 
     def _syscall_site(self) -> borrow.SyscallSite:
         """A ``syscall`` instruction in the vdso, or in other code of the process."""
@@ -269,14 +230,3 @@ def parse_mapping(line: str) -> Mapping:
         inode=int(fields[4]),
         path=fields[5] if len(fields) > 5 else "",
     )
-
-
-def _disjoint(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ascending and merged."""
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(end, merged[-1][1])
-        else:
-            merged.append((start, end))
-    return merged

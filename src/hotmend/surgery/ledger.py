@@ -1,0 +1,240 @@
+"""The ledger: who was patched, with what, and what was there before. It survives the tool.
+
+One JSON file for each process, named by boot, pid and start time, replaced atomically and synced
+before the process is touched; beside them a copy of every hotpatch by its sha256. So another run,
+tomorrow, without the file, can list, verify and revert.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from hotmend.hotpatch.codec import decode
+from hotmend.hotpatch.errors import HotpatchError
+from hotmend.hotpatch.format import MAX_FILE
+from hotmend.hotpatch.hotpatch import Hotpatch
+from hotmend.surgery.errors import LedgerError
+from hotmend.surgery.process import Identity, Write
+
+_VERSION = 1
+_MOST_BYTES = 16 << 20
+
+
+class State(StrEnum):
+    """``intent``: about to write; whether it happened is read from memory."""
+
+    INTENT = "intent"
+    APPLIED = "applied"
+    REVERTED = "reverted"
+
+
+@dataclass(frozen=True)
+class LedgerImage:
+    """One image in one process: addresses are absolute. ``filled``: (address, size, sha256) of
+    each populated run of the payload."""
+
+    name: str
+    old_build_id: str
+    bias: int
+    payload: int
+    span: int
+    filled: tuple[tuple[int, int, str], ...]
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One hotpatch in one process."""
+
+    identity: Identity
+    command: str
+    package: str
+    version: str
+    sha256: str
+    state: State
+    images: tuple[LedgerImage, ...]
+
+
+class Ledger:
+    """The ledger in one folder."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder if folder is not None else default_folder()
+
+    def entries(self) -> tuple[list[LedgerEntry], list[str]]:
+        """(entries of this boot, sentences on files that cannot be read)."""
+        found: list[LedgerEntry] = []
+        damaged = []
+        for path in sorted((self.folder / "processes").glob("*.json")):
+            try:
+                found += _read_entries(path)
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                damaged.append(f"{path} is damaged ({error}); what it says is ignored")
+        return found, damaged
+
+    def of(self, identity: Identity) -> list[LedgerEntry]:
+        """What is known of one process."""
+        path = self._path(identity)
+        if not path.exists():
+            return []
+        try:
+            return _read_entries(path)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LedgerError(f"{path} is damaged ({error}); move it away") from None
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Put ``entry`` in place of the one with the same hotpatch; on disk when this returns."""
+        entries = [e for e in self.of(entry.identity) if e.sha256 != entry.sha256]
+        self._write(entry.identity, [*entries, entry])
+
+    def forget(self, identity: Identity) -> None:
+        """The process has ended."""
+        self._path(identity).unlink(missing_ok=True)
+
+    def keep(self, data: bytes) -> str:
+        """Store a hotpatch's bytes; its sha256."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.folder / "hotpatches" / f"{digest}.hotpatch"
+        if not path.exists():
+            _replace(path, data)
+        return digest
+
+    def hotpatch(self, sha256: str) -> Hotpatch:
+        """A stored hotpatch. Raises LedgerError when it is missing or damaged."""
+        path = self.folder / "hotpatches" / f"{sha256}.hotpatch"
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_FILE + 1)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise LedgerError(f"{path} is damaged; put the hotpatch's file in its place")
+            return decode(data)
+        except OSError as error:
+            raise LedgerError(f"{path} cannot be read: {error.strerror}") from None
+        except HotpatchError as error:
+            raise LedgerError(f"{path}: {error}") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One surgeon at a time."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (self.folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            if error.filename and str(self.folder) in str(error.filename):
+                raise LedgerError(
+                    f"{self.folder} cannot be written: {error.strerror}; nothing was patched"
+                ) from None
+            raise
+
+    def _write(self, identity: Identity, entries: list[LedgerEntry]) -> None:
+        content = {"version": _VERSION, "entries": [_to_json(entry) for entry in entries]}
+        _replace(self._path(identity), json.dumps(content, indent=1).encode())
+
+    def _path(self, identity: Identity) -> Path:
+        name = f"{identity.boot_id}-{identity.pid}-{identity.start_time}.json"
+        return self.folder / "processes" / name
+
+
+def default_folder() -> Path:
+    """$HOTMEND_STATE; /var/lib/hotmend for root; a folder of one's own for everybody else."""
+    chosen = os.environ.get("HOTMEND_STATE")
+    if chosen:
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/hotmend")
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "hotmend"
+
+
+def applied(entry: LedgerEntry) -> LedgerEntry:
+    """The same entry, in force."""
+    return replace(entry, state=State.APPLIED)
+
+
+def reverted(entry: LedgerEntry) -> LedgerEntry:
+    """The same entry, undone; its payload lies dormant."""
+    return replace(entry, state=State.REVERTED)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write beside, sync, rename, sync the folder: a crash leaves the old file or the new one."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise LedgerError(
+            f"{path} cannot be written: {error.strerror}; nothing further was patched"
+        ) from None
+
+
+def _to_json(entry: LedgerEntry) -> dict[str, Any]:
+    content = asdict(entry)
+    for image in content["images"]:
+        image["writes"] = [
+            [w["address"], w["before"].hex(), w["after"].hex()] for w in image["writes"]
+        ]
+    return content
+
+
+def _read_entries(path: Path) -> list[LedgerEntry]:
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("too large")
+    content = json.loads(path.read_bytes())
+    if content["version"] != _VERSION:
+        raise ValueError(f"version {content['version']}")
+    return [_from_json(row) for row in content["entries"]]
+
+
+def _from_json(row: dict[str, Any]) -> LedgerEntry:
+    return LedgerEntry(
+        identity=Identity(**row["identity"]),
+        command=str(row["command"]),
+        package=str(row["package"]),
+        version=str(row["version"]),
+        sha256=str(row["sha256"]),
+        state=State(row["state"]),
+        images=tuple(
+            LedgerImage(
+                name=str(image["name"]),
+                old_build_id=str(image["old_build_id"]),
+                bias=int(image["bias"]),
+                payload=int(image["payload"]),
+                span=int(image["span"]),
+                filled=tuple(
+                    (int(address), int(size), str(digest))
+                    for address, size, digest in image["filled"]
+                ),
+                writes=tuple(
+                    Write(int(address), bytes.fromhex(before), bytes.fromhex(after))
+                    for address, before, after in image["writes"]
+                ),
+            )
+            for image in row["images"]
+        ),
+    )

@@ -1,0 +1,97 @@
+"""How a process stands to what the ledger says of it; and outcomes, said alike everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hotmend.model.outcome import BlockedBy, Outcome, OutcomeKind
+from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.surgery.errors import ProcessError
+from hotmend.surgery.ledger import LedgerEntry, LedgerImage, State
+from hotmend.surgery.process import Attempt, Ending, Process
+
+
+def in_place(process: Process, entry: LedgerEntry) -> bool:
+    """Every detour of the entry is in the process's memory."""
+    return _reads(process, [(w.address, w.after) for i in entry.images for w in i.writes])
+
+
+def untouched(process: Process, entry: LedgerEntry) -> bool:
+    """Every place of a detour has its old bytes."""
+    return _reads(process, [(w.address, w.before) for i in entry.images for w in i.writes])
+
+
+def payload_mapped(process: Process, image: LedgerImage) -> bool:
+    """The payload's mapping is still there."""
+    return any(
+        m.start <= image.payload and m.end >= image.payload + image.span and m.executable
+        for m in process.maps()
+    )
+
+
+def filled_rightly(process: Process, image: LedgerImage) -> bool:
+    """Every populated byte of the payload is as it was filled."""
+    try:
+        return all(
+            hashlib.sha256(process.read(address, size)).hexdigest() == digest
+            for address, size, digest in image.filled
+        )
+    except ProcessError:
+        return False
+
+
+def inherited(process: Process, entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """What a process has from the parent that forked it: entries of other processes whose detours
+    and payloads are in this one, too. They become this process's own."""
+    return [
+        replace(entry, identity=process.identity, command=process.command)
+        for entry in entries
+        if entry.state is not State.REVERTED
+        and entry.identity != process.identity
+        and in_place(process, entry)
+        and all(filled_rightly(process, image) for image in entry.images)
+    ]
+
+
+def outcome(process: Process, kind: OutcomeKind, pause_ms: float | None = None) -> Outcome:
+    return Outcome(process.identity.pid, process.command, kind, pause_ms)
+
+
+def refused(process: Process, refusal: Refusal) -> Outcome:
+    return Outcome(
+        process.identity.pid, process.command, OutcomeKind.REFUSED, None, refusal=refusal
+    )
+
+
+def not_published(process: Process, attempt: Attempt) -> Outcome:
+    """The outcome of a last attempt that did not publish."""
+    pid = process.identity.pid
+    match attempt.ending:
+        case Ending.BLOCKED:
+            blocked = attempt.blocked or BlockedBy(0, attempt.detail or "the pause budget")
+            return Outcome(
+                pid, process.command, OutcomeKind.BLOCKED, attempt.pause_ms, blocked=blocked
+            )
+        case Ending.GONE:
+            return outcome(process, OutcomeKind.GONE)
+        case Ending.BYTES_DIFFER:
+            return refused(
+                process,
+                Refusal(
+                    RefusalCode.BYTES_DIFFER,
+                    "the place of a detour is not as it was when the work was planned",
+                    process.command,
+                    (("at", attempt.detail),),
+                ),
+            )
+        case _:
+            raise ProcessError(f"process {pid} could not be stopped: {attempt.detail}")
+
+
+def _reads(process: Process, expected: Iterable[tuple[int, bytes]]) -> bool:
+    try:
+        return all(process.read(address, len(data)) == data for address, data in expected)
+    except ProcessError:
+        return False
