@@ -1,0 +1,36 @@
+"""``hotmend demo``: a real hotpatch on a real server, within a minute."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from hotmend.cli.errors import CommandError
+from hotmend.demo.errors import DemoError
+from hotmend.demo.screen import Screen
+from hotmend.demo.story import tell
+
+
+@click.command("demo")
+@click.option("--keep", is_flag=True, help="Leave the patched server running.")
+@click.option("--plain", is_flag=True, help="No colour, also on a terminal.")
+def command(keep: bool, plain: bool) -> None:
+    """Patch an old nginx while it serves: the flaw before, after, after undoing, and again.
+
+    Needs Debian's nginx pair (HOTMEND_PAIRS, apt or the snapshot archive). Everything runs on
+    loopback and is cleaned up.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        tell(Screen(plain=plain), keep=keep)
+    except DemoError as error:
+        raise CommandError(f"the demonstration stopped: {error}") from None
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """An exception, so that everything is cleaned up on the way out."""
+    sys.exit(128 + number)
