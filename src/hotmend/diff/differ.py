@@ -182,28 +182,29 @@ class _Differ:
         )
 
     def _by_tables(self, tables: list[TableChange]) -> Iterator[tuple[int, Refusal]]:
-        """Changed readers of a changed table, and old functions that a table splits in two."""
+        """Changed readers of a changed table, and the changed functions that it holds: where a
+        table of methods changed, the objects that they share may have, too."""
         for table, refusal in zip(tables, self._tables(tables), strict=True):
             for index in sorted(table.readers & self.changed.keys()):
                 yield index, refusal
-            for index in self._split_by(table):
+            for index in sorted(set(self._held_by(table)) & self.changed.keys()):
                 yield index, refusal
 
-    def _split_by(self, table: TableChange) -> Iterator[int]:
-        """Changed functions that a slot of the old table holds where the new one has another."""
-        old, new = self.matching.old, self.matching.new
-        for offset in range(0, min(table.old_size, table.new_size), 8):
-            places = [
-                program.place(relocation.addend)
-                for program, base in ((old, table.old_va), (new, table.new_va))
-                if (relocation := program.image.relocations.get(base + offset)) is not None
-                and relocation.symbol is None
-            ]
-            match places:
-                case [InFunction(first, 0), InFunction(second, 0)]:
-                    counterpart = self.matching.to_new.get(first)
-                    if counterpart != second and counterpart in self.changed:
-                        yield counterpart
+    def _held_by(self, table: TableChange) -> Iterator[int]:
+        """New unit numbers of the functions in slots of the table, of either build."""
+        for program, base, size in (
+            (self.matching.old, table.old_va, table.old_size),
+            (self.matching.new, table.new_va, table.new_size),
+        ):
+            for va in range(base, base + size, 8):
+                relocation = program.image.relocations.get(va)
+                if relocation is None or relocation.symbol is not None:
+                    continue
+                match program.place(relocation.addend):
+                    case InFunction(unit, 0) if program is self.matching.new:
+                        yield unit
+                    case InFunction(unit, 0) if unit in self.matching.to_new:
+                        yield self.matching.to_new[unit]
 
     def _tables(self, tables: list[TableChange]) -> list[Refusal]:
         return [self._table_refusal(table) for table in tables]

@@ -121,20 +121,31 @@ class Selection:
         return progress
 
     def _refuse_called_by_old(self) -> bool:
-        """An old version that stays goes on calling what is replaced."""
+        """Old code that stays, refused or without a counterpart, goes on calling what is
+        replaced."""
+        matching = self._matching
+        staying = {
+            matching.to_old[index]: refusal
+            for index, refusal in self.refused.items()
+            if index in matching.to_old
+        }
+        for unit in matching.old.units:
+            if unit.index not in matching.to_new:
+                staying[unit.index] = Refusal(
+                    RefusalCode.CONFLICTING_EVIDENCE,
+                    f"{unit.name} has no counterpart in the fixed build",
+                    unit.name,
+                )
         progress = False
-        for index in sorted(self.refused):
-            old = self._matching.to_old.get(index)
-            if old is None:
-                continue
-            for reference in self._matching.old.units[old].references:
+        for old, refusal in sorted(staying.items()):
+            for reference in matching.old.units[old].references:
                 if not isinstance(reference.place, InFunction):
                     continue
-                target = self._matching.to_new.get(reference.place.unit)
+                target = matching.to_new.get(reference.place.unit)
                 if target is None or target in self.refused or target not in self._changed:
                     continue
                 if not self.anchored(target):
-                    self._refuse_with(target, self.refused[index])
+                    self._refuse_with(target, refusal)
                     progress = True
         return progress
 
