@@ -37,7 +37,12 @@ class _Differ:
     def run(self) -> ChangeSet:
         self._sort_pairs()
         tables = list(changed_tables(self.comparison))
-        layout = examine(self.changed.values(), self.matching.old, self.matching.new)
+        added = [
+            self.matching.body(new=unit.index)
+            for unit in self.matching.new.units
+            if unit.index not in self.matching.to_old and not unit.uncovered
+        ]
+        layout = examine(self.changed.values(), added, self.matching.old, self.matching.new)
         image_level = list(self._image_level())
         refused, notes = self._refused(layout, tables, image_level)
         selection = Selection(
@@ -156,12 +161,19 @@ class _Differ:
                 growth.new_va,
             )
         for field in layout.new_fields:
-            yield self._layout_refusal(
+            name = self._name_of(field.unit)
+            yield (
                 field.unit,
-                f"uses a field at offset {field.displacement} that old objects do not have",
-                (("offset", str(field.displacement)),),
-                None,
-                field.va,
+                Refusal(
+                    RefusalCode.DATA_LAYOUT_CHANGED,
+                    f"{name} uses a field at offset {field.displacement} that old objects may "
+                    "not have",
+                    name,
+                    (
+                        ("offset", str(field.displacement)),
+                        ("new code", self._line(self.matching.new, field.va)),
+                    ),
+                ),
             )
 
     def _layout_refusal(
@@ -169,17 +181,26 @@ class _Differ:
         old_unit: int,
         what: str,
         evidence: tuple[tuple[str, str], ...],
-        old_va: int | None,
+        old_va: int,
         new_va: int,
     ) -> tuple[int, Refusal]:
         name = self.matching.old.units[old_unit].name
-        shown = () if old_va is None else (("old code", self._line(self.matching.old, old_va)),)
         return self._new(old_unit), Refusal(
             RefusalCode.DATA_LAYOUT_CHANGED,
             f"{name} {what}",
             name,
-            (*evidence, *shown, ("new code", self._line(self.matching.new, new_va))),
+            (
+                *evidence,
+                ("old code", self._line(self.matching.old, old_va)),
+                ("new code", self._line(self.matching.new, new_va)),
+            ),
         )
+
+    def _name_of(self, index: int) -> str:
+        """What people call a new unit: its old version's name where it has one."""
+        old = self.matching.to_old.get(index)
+        program, unit = (self.matching.new, index) if old is None else (self.matching.old, old)
+        return program.units[unit].name
 
     def _by_tables(self, tables: list[TableChange]) -> Iterator[tuple[int, Refusal]]:
         """Changed readers of a changed table, and the changed functions that it holds: where a

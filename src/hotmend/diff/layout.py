@@ -59,8 +59,8 @@ class Growth:
 
 @dataclass(frozen=True)
 class NewField:
-    """An access, in old unit ``unit``'s fixed version, at a displacement that is new, or inside
-    what an allocation grew by."""
+    """An access in new unit ``unit`` at a displacement that the old build never uses, or to which
+    a field moved, or inside what an allocation grew by."""
 
     unit: int
     va: int
@@ -78,18 +78,24 @@ class Layout:
     new_fields: tuple[NewField, ...]
 
 
-def examine(changed: Iterable[Alignment], old: Program, new: Program) -> Layout:
-    """What the aligned bodies of the changed functions say."""
+def examine(
+    changed: Iterable[Alignment], added: Iterable[Body], old: Program, new: Program
+) -> Layout:
+    """What the aligned bodies of the changed functions say, and those of ``added`` ones."""
     alignments = list(changed)
     drifts = _corroborated(alignments)
     growths = tuple(growth for a in alignments for growth in _growths(a, new))
     cascade = {drift.old for drift in drifts}
     confined = tuple(d for d in drifts if d.within_word and d.new not in cascade and not growths)
+    fatal = tuple(d for d in drifts if d not in confined)
+    strange = _Strange(_displacements(old), fatal, confined, growths)
+    bodies = [(a.new, {i.displacement for i in a.old.instructions if i.base}) for a in alignments]
+    bodies += [(body, set()) for body in added]
     return Layout(
-        drifts=tuple(d for d in drifts if d not in confined),
+        drifts=fatal,
         confined=confined,
         growths=growths,
-        new_fields=tuple(_new_fields(alignments, growths, _displacements(old), confined)),
+        new_fields=tuple(f for body, before in bodies for f in strange.fields(body, before)),
     )
 
 
@@ -182,21 +188,28 @@ def _allocates(body: Body, place: int, program: Program) -> bool:
     return False
 
 
-def _new_fields(
-    alignments: list[Alignment],
-    growths: tuple[Growth, ...],
-    known: set[int],
-    confined: tuple[Drift, ...],
-) -> Iterator[NewField]:
-    moved = {drift.new for drift in confined}
-    for alignment in alignments:
-        body = alignment.new
+class _Strange:
+    """Displacements that old objects may not have, or not with this meaning."""
+
+    def __init__(
+        self,
+        known: set[int],
+        drifts: tuple[Drift, ...],
+        confined: tuple[Drift, ...],
+        growths: tuple[Growth, ...],
+    ) -> None:
+        self._known = known | {drift.new for drift in confined}
+        self._moved = {drift.new for drift in drifts}
+        self._growths = growths
+
+    def fields(self, body: Body, before: set[int]) -> Iterator[NewField]:
+        """Accesses of ``body`` at strange displacements; those that its old version made too,
+        ``before``, are only strange when nothing in the old build explains them."""
         framed = _has_frame_pointer(body)
-        before = {i.displacement for i in alignment.old.instructions if i.base}
         for instruction in body.instructions:
-            if not instruction.accesses or not _on_heap(instruction, framed):
-                continue
             at = instruction.displacement
-            grown = any(g.old <= at < g.new for g in growths) and at not in before
-            if grown or (at not in known and at not in moved and at > 0):
-                yield NewField(alignment.old.unit.index, instruction.va, at)
+            if at <= 0 or not instruction.accesses or not _on_heap(instruction, framed):
+                continue
+            grown = at in self._moved or any(g.old <= at < g.new for g in self._growths)
+            if at not in self._known or (grown and at not in before):
+                yield NewField(body.unit.index, instruction.va, at)
