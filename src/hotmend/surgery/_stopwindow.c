@@ -6,14 +6,7 @@
  * Python: a garbage collection or a page fault of the interpreter would be paid by the target.
  * Everything is sized and touched before; a process that outgrows what was sized is let go.
  *
- * All of it runs on a thread of its own, for three reasons. Its tracees are its own, so a thread
- * that will not stop (it waits in the kernel for a vfork child or a disk) is released by the
- * kernel when the tracer ends: PTRACE_DETACH works only in a stop. It can be given real-time
- * priority, without which a hundred spinning threads would keep it from finishing what it began.
- * And no signal handler of Python's runs on it.
- *
- * A stop is looked at without being consumed (WNOWAIT): should this process be killed, a signal
- * that the target was about to receive is still delivered.
+ * All of it runs in a helper process; _tracer.h says why.
  *
  * The stack check is in two steps. Any word on a live stack that could be a return address into an
  * affected range is a hit; no hit proves that nobody returns there. Where there is one, the thread
@@ -24,22 +17,12 @@
 #define _GNU_SOURCE
 #include <Python.h>
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ptrace.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/user.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "_borrow.h"
+#include "_tracer.h"
 #include "_unwind.h"
 
 #define MAX_THREADS 32768
@@ -49,7 +32,6 @@
 #define FRAMES_MOST 100000
 #define FRAMES_KEPT 48
 #define WRITE_MOST 8
-#define ALARM (SIGRTMIN + 7)
 /* The segment selectors that the kernel saves in every 64-bit signal frame (cs 0x33, ss 0x2b); the
  * stack pointer of what was interrupted lies 24 bytes before. */
 #define SIGNAL_FRAME_SELECTORS 0x002b000000000033ULL
@@ -66,12 +48,6 @@ struct write {
     struct range changed;
     size_t size;
     unsigned char before[WRITE_MOST], after[WRITE_MOST];
-};
-
-struct thread {
-    pid_t tid;
-    unsigned char stopped, interrupted, dead;
-    int deliver; /* signal to hand over when it is let go */
 };
 
 struct window {
@@ -94,22 +70,12 @@ struct window {
     /* answers */
     enum ending ending;
     int64_t first_stop, last_detach;
-    pid_t tid, tracer;
+    pid_t tid;
     uint64_t where; /* the address in the way, or of the bytes that differ */
     uint64_t pcs[FRAMES_KEPT];
-    size_t pc_count, alive, unreleased;
+    size_t pc_count, alive;
     int error;
 };
-
-/* Its arrival ends a wait; there is nothing else to do. */
-static void on_alarm(int number) { (void)number; }
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 /* ---- threads -------------------------------------------------------------------------------- */
 
@@ -189,27 +155,6 @@ static void interrupt_new(struct window *w)
         }
 }
 
-/* Look whether a thread has stopped or ended, without consuming the news. */
-static int settled(struct thread *t, int wait)
-{
-    siginfo_t info = {0};
-    int how = WSTOPPED | WEXITED | WNOWAIT | __WALL | (wait ? 0 : WNOHANG);
-    if (waitid(P_PID, (id_t)t->tid, &info, how) < 0) {
-        if (errno == EINTR) return 0;
-        t->dead = 1;
-        return 1;
-    }
-    if (info.si_pid == 0) return 0;
-    if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED) {
-        t->dead = 1;
-        return 1;
-    }
-    t->stopped = 1;
-    int number = info.si_status & 0xff;
-    if (info.si_status >> 8 == 0 && number != SIGTRAP) t->deliver = number;
-    return 1;
-}
-
 /* 0: every thread is stopped or dead. */
 static int await_stops(struct window *w)
 {
@@ -231,12 +176,9 @@ static void release(struct window *w)
     for (size_t i = 0; i < w->count; i++) {
         struct thread *t = &w->threads[i];
         if (t->dead) continue;
-        if (!t->stopped && !settled(t, 0)) {
-            w->unreleased++;
-            continue;
-        }
-        if (t->stopped)
-            ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->deliver);
+        /* One that has not stopped by now is released when the helper ends. */
+        if (t->stopped || (settled(t, 0) && t->stopped))
+            ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)signal_of(t));
     }
     w->last_detach = now_ns();
 }
@@ -456,51 +398,10 @@ static void stop_check_write(struct window *w)
     write_all(w);
 }
 
-static void *tracer(void *argument)
+static void window(void *argument)
 {
-    struct window *w = argument;
-    struct sched_param first = {.sched_priority = 1};
-    w->tracer = (pid_t)syscall(SYS_gettid);
-    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) < 0)
-        setpriority(PRIO_PROCESS, (id_t)w->tracer, -20); /* as far as we are allowed to */
-    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = ALARM};
-    struct itimerspec when = {
-        .it_value = {w->budget_ns / 1000000000, w->budget_ns % 1000000000},
-        .it_interval = {0, 2000000}, /* a wait that begins just after a tick ends with the next */
-    };
-    timer_t timer;
-    event._sigev_un._tid = w->tracer;
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0) {
-        w->error = errno;
-        w->ending = FAILED;
-        return NULL;
-    }
-    timer_settime(timer, 0, &when, NULL);
-    stop_check_write(w);
-    release(w);
-    timer_delete(timer);
-    return NULL;
-}
-
-static void run(struct window *w)
-{
-    struct sigaction interrupt = {.sa_handler = on_alarm}, previous;
-    sigset_t all, before;
-    pthread_t thread;
-    sigfillset(&all);
-    sigdelset(&all, ALARM);
-    sigaction(ALARM, &interrupt, &previous);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* the tracer inherits it */
-    w->error = pthread_create(&thread, NULL, tracer, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (w->error) w->ending = FAILED;
-    else pthread_join(thread, NULL);
-    sigaction(ALARM, &previous, NULL);
-    /* The kernel lets go of what was not released when the tracer is really gone. */
-    for (int i = 0; w->unreleased && i < 2000; i++) {
-        if (syscall(SYS_tgkill, getpid(), w->tracer, 0) < 0) break;
-        nanosleep(&(struct timespec){0, 50000}, NULL);
-    }
+    stop_check_write(argument);
+    release(argument);
 }
 
 /* ---- Python --------------------------------------------------------------------------------- */
@@ -618,7 +519,11 @@ static PyObject *publish(PyObject *self, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     w.task = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (w.task < 0) w.ending = GONE;
-    else run(&w);
+    else {
+        struct job job = {.work = window, .argument = &w, .alarm_ns = budget_ns};
+        int error = run_apart(&job);
+        if (error) w.error = error;
+    }
     Py_END_ALLOW_THREADS
     answer = answer_of(&w);
 out:
@@ -637,7 +542,35 @@ out:
     return answer;
 }
 
+static PyObject *call_in(PyObject *self, PyObject *args)
+{
+    (void)self;
+    Py_buffer tids;
+    unsigned long long site, number, a[6];
+    long long patience_ns;
+    struct loan l = {0};
+    if (!PyArg_ParseTuple(args, "y*pLKK(KKKKKK)", &tids, &l.filtered, &patience_ns, &site, &number,
+                          &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]))
+        return NULL;
+    l.tids = tids.buf;
+    l.count = (size_t)tids.len / sizeof *l.tids;
+    l.patience_ns = patience_ns;
+    l.site = site;
+    l.number = number;
+    for (int i = 0; i < 6; i++) l.arguments[i] = a[i];
+    Py_BEGIN_ALLOW_THREADS
+    struct job job = {.work = borrow, .argument = &l, .alarm_ns = patience_ns};
+    int error = run_apart(&job);
+    if (error) l.error = error;
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&tids);
+    return Py_BuildValue("iKi", (int)l.ending, (unsigned long long)l.result, l.error);
+}
+
 static PyMethodDef methods[] = {
+    {"call", call_in, METH_VARARGS,
+     "call(tids, filtered, patience_ns, site, number, arguments) -> (ending, result, errno)\n\n"
+     "One system call by a borrowed thread. tids: native 32-bit numbers, the best first."},
     {"publish", publish, METH_VARARGS,
      "publish(pid, memory_fd, writes, affected, stacks, tables, budget_ns, threads) -> "
      "(ending, pause_ns, threads, tid, where, pcs, errno)\n\n"

@@ -9,3 +9,12 @@ def publish(
     threads: int,
     /,
 ) -> tuple[int, int, int, int, int, tuple[int, ...], int]: ...
+def call(
+    tids: bytes,
+    filtered: bool,
+    patience_ns: int,
+    site: int,
+    number: int,
+    arguments: tuple[int, int, int, int, int, int],
+    /,
+) -> tuple[int, int, int]: ...

@@ -1,34 +1,27 @@
 """Borrow one thread of a process for one system call, and give it back as it was.
 
-The other threads keep running. The thread is stopped by PTRACE_INTERRUPT, its registers are kept,
-it executes one ``syscall`` instruction that its process already has, and its registers return.
-
-A thread inside an interruptible system call stops with ``rax`` = -ERESTART... and ``orig_rax``
-= the call's number; when it resumes with these registers the kernel restarts the call (or returns
-EINTR, as for any signal-free interruption). While it runs ours, ``orig_rax`` is -1 so that the
-kernel restarts nothing; putting all registers back puts the restart back, too.
+The other threads keep running. The work is done in C where the extension was built, in a helper
+process that outlives us (``_borrow.h`` says how); ``pyborrow.py`` does the same in Python.
 """
 
 from __future__ import annotations
 
+import array
 import errno
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import ptrace
+from hotmend.surgery import nativewindow, pyborrow
 from hotmend.surgery.errors import NotPermitted, ProcessGone, Refused
 
 _SYS_MMAP = 9
 _PROT_READ_EXEC = 0x1 | 0x4
 _MAP_FLAGS = 0x02 | 0x20 | 0x100000  # PRIVATE | ANONYMOUS | FIXED_NOREPLACE
 _SYSCALL = b"\x0f\x05"
-_PATIENCE_S = 1.0
 _MINUS_ONE = (1 << 64) - 1
+_PATIENCE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,155 +42,68 @@ def map_memory(pid: int, site: SyscallSite, address: int, size: int) -> None:
 
     Raises Refused(mapping-failed), ProcessGone, NotPermitted.
     """
-    with _borrowed(pid) as tid:
-        result = _call(pid, tid, site, _SYS_MMAP, address, size, _PROT_READ_EXEC, _MAP_FLAGS)
-    if result == address:
-        return
-    number = (1 << 64) - result if result > 1 << 63 else 0
-    raise Refused(
-        Refusal(
-            RefusalCode.MAPPING_FAILED,
-            f"process {pid} cannot map {size:,} bytes at {address:#x}: "
-            f"{os.strerror(number) if number else 'the kernel chose another address'}",
-            str(pid),
-            (("errno", errno.errorcode.get(number, str(number))),),
-        )
+    threads = _threads(pid)
+    call = (_SYS_MMAP, (address, size, _PROT_READ_EXEC, _MAP_FLAGS, _MINUS_ONE, 0))
+    tids = array.array("i", [thread.tid for thread in threads])
+    filtered = any(thread.filtered for thread in threads)
+    lend = nativewindow.call if nativewindow.chosen() else pyborrow.call
+    ending, result, error = lend(
+        tids.tobytes(), filtered, int(_PATIENCE_S * 1e9), site.address, *call
     )
-
-
-@contextmanager
-def _borrowed(pid: int) -> Iterator[int]:
-    """A stopped thread of the process, seccomp suspended. It is let go on every way out."""
-    tid = _seize_one(pid)
-    deliver = 0
-    try:
-        ptrace.interrupt(tid)
-        deliver = _await_stop(pid, tid)
-        _suspend_seccomp(pid, tid)
-        saved = ptrace.get_registers(tid)
-        try:
-            yield tid
-        finally:
-            with ptrace.no_such_process_is_fine():
-                ptrace.set_registers(tid, saved)
-    except ProcessLookupError:
-        raise ProcessGone(f"process {pid} ended") from None
-    finally:
-        with ptrace.no_such_process_is_fine():
-            ptrace.detach(tid, deliver)
-
-
-def _seize_one(pid: int) -> int:
-    """Seize the main thread, or where it has ended or sleeps in the kernel, another one."""
-    refused: OSError | None = None
-    for tid in _threads_by_readiness(pid):
-        try:
-            ptrace.seize(tid)
-        except ProcessLookupError:
-            continue
-        except PermissionError as error:
-            refused = error
-            continue
-        return tid
-    if refused is not None:
-        raise NotPermitted(f"process {pid} may not be traced by you; run as root (sudo)")
-    raise ProcessGone(f"process {pid} ended")
-
-
-def _threads_by_readiness(pid: int) -> list[int]:
-    ready: list[int] = []
-    asleep: list[int] = []
-    try:
-        entries = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        raise ProcessGone(f"process {pid} ended") from None
-    for tid in entries:
-        state = _state(pid, tid)
-        if state in "ZX":
-            continue
-        (asleep if state == "D" else ready).append(tid)
-    return ready + asleep
-
-
-def _state(pid: int, tid: int) -> str:
-    try:
-        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text()
-    except OSError:
-        return "X"
-    return text.rpartition(")")[2].split()[0]
-
-
-def _await_stop(pid: int, tid: int) -> int:
-    """Wait until the thread stops; the signal to deliver when it is let go."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while (stopped := ptrace.wait(tid, block=False)) is None:
-        if time.monotonic() > deadline:
-            raise Refused(
-                Refusal(
-                    RefusalCode.MAPPING_FAILED,
-                    f"thread {tid} of process {pid} did not stop within {_PATIENCE_S:g} s; "
-                    "it waits inside the kernel (state D, or for a vfork child)",
-                    str(pid),
-                )
-            )
-        time.sleep(0.00005)
-    why, number = stopped
-    if why is ptrace.Stop.GONE:
-        raise ProcessGone(f"process {pid} ended")
-    return number if why is ptrace.Stop.SIGNAL else 0
-
-
-def _suspend_seccomp(pid: int, tid: int) -> None:
-    """A strict filter would kill the thread for our mmap; without the means to suspend it we
-    leave the process alone."""
-    try:
-        filtered = "Seccomp:\t0" not in Path(f"/proc/{pid}/task/{tid}/status").read_text()
-    except OSError:
-        raise ProcessGone(f"process {pid} ended") from None
-    if not filtered:
-        return
-    try:
-        ptrace.set_options(tid, ptrace.OPTION_SUSPEND_SECCOMP)
-    except OSError as error:
-        raise Refused(
-            Refusal(
-                RefusalCode.MAPPING_FAILED,
+    match pyborrow.Loan(ending):
+        case pyborrow.Loan.ENDED:
+            raise ProcessGone(f"process {pid} ended")
+        case pyborrow.Loan.REFUSED_TRACE:
+            raise NotPermitted(f"process {pid} may not be traced by you; run as root (sudo)")
+        case pyborrow.Loan.REFUSED_SECCOMP:
+            raise _failed(
+                pid,
                 f"process {pid} has a seccomp filter that cannot be suspended "
-                f"({error.strerror}); it needs CAP_SYS_ADMIN",
-                str(pid),
+                f"({os.strerror(error)}); it needs CAP_SYS_ADMIN",
+                error,
             )
-        ) from None
+        case pyborrow.Loan.NO_THREAD:
+            raise _failed(
+                pid,
+                f"no thread of process {pid} stopped within {_PATIENCE_S:g} s; they wait inside "
+                "the kernel (state D, or for a vfork child)",
+                errno.EBUSY,
+            )
+    if result != address:
+        number = (1 << 64) - result if result > 1 << 63 else errno.EADDRINUSE
+        raise _failed(
+            pid,
+            f"process {pid} cannot map {size:,} bytes at {address:#x}: {os.strerror(number)}",
+            number,
+        )
 
 
-def _call(pid: int, tid: int, site: SyscallSite, number: int, *arguments: int) -> int:
-    """The result register of one system call made by the stopped thread ``tid``."""
-    registers = ptrace.get_registers(tid)
-    registers.orig_rax = _MINUS_ONE
-    registers.rax = number
-    registers.rip = site.address
-    names = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
-    for name, value in zip(names, (*arguments, _MINUS_ONE, 0)[:6], strict=True):
-        setattr(registers, name, value)
-    ptrace.set_registers(tid, registers)
-    after = site.address + len(_SYSCALL)
-    pending: list[int] = []
+@dataclass(frozen=True)
+class _Thread:
+    tid: int
+    asleep: bool  # in the kernel, not to be woken
+    filtered: bool
+
+
+def _threads(pid: int) -> list[_Thread]:
+    """The living ones, first those that can be stopped at once."""
     try:
-        for _ in range(64):
-            ptrace.single_step(tid)
-            stopped = ptrace.wait(tid, block=True)
-            assert stopped is not None
-            why, signal_number = stopped
-            if why is ptrace.Stop.GONE:
-                raise ProcessGone(f"thread {tid} ended")
-            if why is ptrace.Stop.SIGNAL:
-                # It arrived before our instruction ran; it is sent again when we are done.
-                pending.append(signal_number)
-                continue
-            registers = ptrace.get_registers(tid)
-            if registers.rip == after:
-                return int(registers.rax)
-        raise ProcessGone(f"thread {tid} does not run")
-    finally:
-        for signal_number in pending:
-            with ptrace.no_such_process_is_fine():
-                ptrace.tgkill(pid, tid, signal_number)
+        tids = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        raise ProcessGone(f"process {pid} ended") from None
+    found = []
+    for tid in tids:
+        try:
+            lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
+        except OSError:
+            continue
+        fields = {name: value.strip() for name, _, value in (row.partition(":") for row in lines)}
+        state = fields.get("State", "X")[:1]
+        if state not in "ZX":
+            found.append(_Thread(tid, state == "D", fields.get("Seccomp", "0") != "0"))
+    return sorted(found, key=lambda thread: thread.asleep)
+
+
+def _failed(pid: int, sentence: str, number: int) -> Refused:
+    evidence = (("errno", errno.errorcode.get(number, str(number))),)
+    return Refused(Refusal(RefusalCode.MAPPING_FAILED, sentence, str(pid), evidence))

@@ -129,13 +129,14 @@ class LinuxProcess:
                     return f"{module.name}+{address - module.bias:#x}"
             return f"{address:#x}"
 
-        if nativewindow.available() and os.environ.get("HOTMEND_WINDOW") != "python":
+        if nativewindow.chosen():
             return nativewindow.publish(self.pid, self._memory, publication, maps, tables, label)
         unwinder = Unwinder(self.read, tables)
         unwinder.prepare()
         if not publication.strict:
             publication = replace(publication, affected=())
-        target = window.Target(self.pid, self._memory, unwinder, label)
+        stacks = [(m.start, m.end) for m in maps if "w" in m.permissions]
+        target = window.Target(self.pid, self._memory, stacks, unwinder, label)
         return window.publish(target, publication)
 
     def _syscall_site(self) -> borrow.SyscallSite:

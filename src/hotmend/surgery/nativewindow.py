@@ -25,8 +25,21 @@ Label = Callable[[int], str]
 _PUBLISHED, _IN_THE_WAY, _BYTES_DIFFER, _GONE, _BUDGET, _NOT_PERMITTED, _FAILED, _CROWDED = range(8)
 
 
-def available() -> bool:
-    return _stopwindow is not None
+def chosen() -> bool:
+    """The extension is there, and nobody asked for Python instead."""
+    return _stopwindow is not None and os.environ.get("HOTMEND_WINDOW") != "python"
+
+
+def call(
+    tids: bytes,
+    filtered: bool,
+    patience_ns: int,
+    site: int,
+    number: int,
+    arguments: tuple[int, int, int, int, int, int],
+) -> tuple[int, int, int]:
+    """As ``pyborrow.call``."""
+    return _stopwindow.call(tids, filtered, patience_ns, site, number, arguments)
 
 
 def publish(

@@ -1,6 +1,8 @@
 """ptrace(2) and its kin through ctypes: one function for each request, errors as OSError.
 
-Every call about a thread must come from the operating-system thread that seized it.
+Only the operating-system thread that seized a thread may ask anything about it, and when it ends
+the kernel lets go of whatever it still holds, even of a thread that cannot be stopped: so all of
+it happens on a thread of its own, ``apart``.
 """
 
 from __future__ import annotations
@@ -8,27 +10,31 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import Enum
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.ptrace.restype = ctypes.c_long
 _libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 
 _CONT = 7
-_SINGLESTEP = 9
 _GETREGS = 12
 _SETREGS = 13
 _DETACH = 17
+_SYSCALL = 24
 _SETOPTIONS = 0x4200
 _SEIZE = 0x4206
 _INTERRUPT = 0x4207
+OPTION_TRACE_SYSCALL_GOOD = 1
 OPTION_SUSPEND_SECCOMP = 1 << 21
-_EVENT_STOP = 128
 _WALL = 0x40000000
-_SYS_TGKILL = 234
+_STOPPING = frozenset({19, 20, 21, 22})  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
+_SYSCALL_STOP = 5 | 0x80
 
 _NAMES = [
     "r15",
@@ -71,18 +77,34 @@ class Registers(ctypes.Structure):
 
 
 class Stop(Enum):
-    """Why a traced thread stopped, or that it did not."""
+    """Why a traced thread stopped, or that it ended."""
 
-    TRAP = "trap"  # our interrupt, a single step
+    TRAP = "trap"  # our interrupt
     GROUP = "group"  # the whole process is stopped by a signal
     SIGNAL = "signal"  # a signal is about to be delivered
+    SYSCALL = "syscall"  # at the entry or the exit of a system call
     GONE = "gone"
 
 
-def _request(request: int, tid: int, address: int = 0, data: int = 0) -> None:
-    if _libc.ptrace(request, tid, address, data) == -1:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+def apart(work: Callable[[], Result]) -> Result:
+    """The result of ``work``, or its exception, done by a thread that ends afterwards."""
+    done: list[Result] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        with suppress(OSError):  # as far as we are allowed to: a hundred busy threads wait for us
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    tracer = threading.Thread(target=run, name="tracer")
+    tracer.start()
+    tracer.join()
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def seize(tid: int) -> None:
@@ -101,19 +123,13 @@ def proceed(tid: int, deliver: int = 0) -> None:
     _request(_CONT, tid, 0, deliver)
 
 
-def single_step(tid: int, deliver: int = 0) -> None:
-    _request(_SINGLESTEP, tid, 0, deliver)
+def proceed_to_syscall(tid: int) -> None:
+    """Until the entry of a system call, or its exit."""
+    _request(_SYSCALL, tid)
 
 
 def detach(tid: int, deliver: int = 0) -> None:
     _request(_DETACH, tid, 0, deliver)
-
-
-def tgkill(pid: int, tid: int, number: int) -> None:
-    """Send a signal to one thread."""
-    if _libc.syscall(_SYS_TGKILL, pid, tid, number) == -1:
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
 
 
 def get_registers(tid: int) -> Registers:
@@ -126,21 +142,28 @@ def set_registers(tid: int, registers: Registers) -> None:
     _request(_SETREGS, tid, 0, ctypes.addressof(registers))
 
 
-def wait(tid: int, *, block: bool) -> tuple[Stop, int] | None:
-    """(why, signal number) of the next stop of ``tid``; None when it has not stopped yet."""
+def look(tid: int, *, block: bool = False) -> tuple[Stop, int] | None:
+    """(why, signal number) of the stop that ``tid`` is in; None when it is in none.
+
+    The news is not consumed: should we be killed, a signal that the thread was about to receive
+    is still delivered.
+    """
+    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL | (0 if block else os.WNOHANG)
     try:
-        pid, status = os.waitpid(tid, _WALL | (0 if block else os.WNOHANG))
+        news = os.waitid(os.P_PID, tid, how)
     except ChildProcessError:
         return Stop.GONE, 0
-    if pid == 0:
+    if news is None or news.si_pid == 0:
         return None
-    if not os.WIFSTOPPED(status):
+    if news.si_code not in (os.CLD_TRAPPED, os.CLD_STOPPED):
         return Stop.GONE, 0
-    number = os.WSTOPSIG(status)
-    if status >> 16 == _EVENT_STOP:
-        stopping = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-        return (Stop.GROUP if number in stopping else Stop.TRAP), number
-    return (Stop.TRAP if number == signal.SIGTRAP else Stop.SIGNAL), number
+    status = news.si_status
+    number = status & 0x7F
+    if status == _SYSCALL_STOP:
+        return Stop.SYSCALL, 0
+    if status < 0x80:
+        return Stop.SIGNAL, number
+    return (Stop.GROUP if number in _STOPPING else Stop.TRAP), 0
 
 
 @contextmanager
@@ -151,3 +174,9 @@ def no_such_process_is_fine() -> Iterator[None]:
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
+
+
+def _request(request: int, tid: int, address: int = 0, data: int = 0) -> None:
+    if _libc.ptrace(request, tid, address, data) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,7 +1,7 @@
-"""The stop window in Python: slower than the C one, and able to unwind.
+"""The stop window in Python: slower than the C one, for where that could not be built.
 
-It is asked where the C window found a suspicious word, and serves alone where the extension could
-not be built. Same order, same promises: every thread that was seized is let go on every way out.
+Same order, same checks, same promises: every thread that was seized is let go on every way out,
+at the latest by the kernel, when the thread that did the seizing ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hotmend.model.outcome import BlockedBy
@@ -22,7 +22,12 @@ from hotmend.surgery.process import Attempt, Ending, Publication, Range
 from hotmend.surgery.unwind import Frame, Unwinder
 
 _STACK_CHUNK = 64 << 10
-_STACK_MOST = 8 << 20
+_STACK_MOST = 64 << 20
+_STACKS_MOST = 8
+# What the kernel saves of the segment selectors in every 64-bit signal frame (cs 0x33, ss 0x2b);
+# the stack pointer of what was interrupted lies 24 bytes before.
+_SIGNAL_FRAME_SELECTORS = 0x002B000000000033
+_SELECTORS_TO_RSP = 24
 _DWARF = {
     3: "rbx",
     6: "rbp",
@@ -45,11 +50,12 @@ _DWARF = {
 
 @dataclass(frozen=True)
 class Target:
-    """What the window needs of a process: ``memory`` is an open /proc/PID/mem; ``label`` turns an
-    address into "function or module+offset"."""
+    """What the window needs of a process: ``memory`` is an open /proc/PID/mem; ``stacks``: (start,
+    end) of writable mappings, ascending; ``label`` turns an address into "module+offset"."""
 
     pid: int
     memory: int
+    stacks: Sequence[tuple[int, int]]
     unwinder: Unwinder
     label: Callable[[int], str]
 
@@ -59,6 +65,7 @@ class _Thread:
     tid: int
     stopped: bool = False
     interrupted: bool = False
+    dead: bool = False
     deliver: int = 0
 
 
@@ -72,6 +79,10 @@ class _Budget(Exception):
 
 def publish(target: Target, publication: Publication) -> Attempt:
     """One stop window. Raises NotPermitted."""
+    return ptrace.apart(lambda: _publish(target, publication))
+
+
+def _publish(target: Target, publication: Publication) -> Attempt:
     window = _Window(target, publication)
     try:
         attempt = window.run()
@@ -84,7 +95,7 @@ def publish(target: Target, publication: Publication) -> Attempt:
         attempt = Attempt(Ending.FAILED, 0.0, len(window.threads), None, error.strerror or "")
     finally:
         pause_ms = window.release()
-    return Attempt(attempt.ending, pause_ms, attempt.threads, attempt.blocked, attempt.detail)
+    return replace(attempt, pause_ms=pause_ms)
 
 
 class _Window:
@@ -107,9 +118,10 @@ class _Window:
             self._await_stops()
             if not self._seize_new():
                 break
-        if not self.threads:
+        alive = [thread for thread in self.threads.values() if not thread.dead]
+        if not alive:
             return Attempt(Ending.GONE, 0.0, 0)
-        for thread in list(self.threads.values()):
+        for thread in alive:
             blocked = self._obstacle(thread)
             if blocked is not None:
                 return Attempt(Ending.BLOCKED, 0.0, len(self.threads), blocked)
@@ -121,12 +133,10 @@ class _Window:
         """Let every thread go; the pause so far, in milliseconds."""
         for thread in self.threads.values():
             if not thread.stopped:
-                if not thread.interrupted:
-                    with ptrace.no_such_process_is_fine():
-                        ptrace.interrupt(thread.tid)
-                self._note(thread, ptrace.wait(thread.tid, block=True))
+                self._note(thread)
             with ptrace.no_such_process_is_fine():
-                ptrace.detach(thread.tid, thread.deliver)
+                if thread.stopped:
+                    ptrace.detach(thread.tid, thread.deliver)
         ended = time.monotonic()
         return (ended - self._first_stop) * 1000 if self._first_stop is not None else 0.0
 
@@ -161,20 +171,21 @@ class _Window:
                     ptrace.interrupt(thread.tid)
 
     def _await_stops(self) -> None:
-        for thread in list(self.threads.values()):
-            while not thread.stopped and thread.tid in self.threads:
-                self._note(thread, ptrace.wait(thread.tid, block=False))
-                if not thread.stopped and thread.tid in self.threads:
+        for thread in self.threads.values():
+            while not thread.stopped and not thread.dead:
+                self._note(thread)
+                if not thread.stopped and not thread.dead:
                     if time.monotonic() > self._deadline:
                         raise _Budget(thread.tid)
                     time.sleep(0.00002)
 
-    def _note(self, thread: _Thread, stopped: tuple[ptrace.Stop, int] | None) -> None:
-        if stopped is None:
+    def _note(self, thread: _Thread) -> None:
+        news = ptrace.look(thread.tid)
+        if news is None:
             return
-        why, number = stopped
+        why, number = news
         if why is ptrace.Stop.GONE:
-            self.threads = {tid: t for tid, t in self.threads.items() if tid != thread.tid}
+            thread.dead = True
             return
         thread.stopped = True
         if why is ptrace.Stop.SIGNAL:
@@ -197,7 +208,7 @@ class _Window:
         here = self._range_at(pc)
         if here is not None:
             return self._blocked(thread.tid, pc, registers, here.name)
-        hits = self._hits(thread.tid, int(registers.rsp))
+        hits = self._hits(int(registers.rsp))
         if not hits:
             return None
         frames, complete = self._frames(pc, registers)
@@ -206,7 +217,7 @@ class _Window:
             hits = [(slot, value) for slot, value in hits if slot in slots]
         if not hits:
             return None
-        found = self._range_at(hits[0][1])
+        found = self._range_at(hits[0][1] - 1)
         name = found.name if found is not None else "?"
         return BlockedBy(thread.tid, name, self._labels(frames))
 
@@ -216,27 +227,54 @@ class _Window:
             return self._affected[at]
         return None
 
-    def _hits(self, tid: int, rsp: int) -> list[tuple[int, int]]:
-        """(slot, value) of every word on the live stack that lies in an affected range."""
+    def _hits(self, rsp: int) -> list[tuple[int, int]]:
+        """(slot, value) of every word on the live stacks that may be a return address into an
+        affected range: the byte before it, where the call is, lies in one."""
         low, high = self._affected[0].start, self._affected[-1].end
-        found = []
-        at = rsp & ~7
-        while at - rsp < _STACK_MOST:
-            data = self._stack(at)
-            words = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
-            found += [
-                (at + 8 * i, word)
-                for i, word in enumerate(words)
-                if low <= word < high and self._range_at(word) is not None
-            ]
-            at += len(data) // 8 * 8
-            if len(data) < 8:
-                return found
+        found: list[tuple[int, int]] = []
+        stacks = [(rsp & ~7, self._stack_end(rsp))]
+        for start, end in stacks:
+            at = start
+            while at < end:
+                wanted = min(_STACK_CHUNK, end - at)
+                data = self._stack(at, wanted)
+                words = struct.unpack(f"<{len(data) // 8}Q", data[: len(data) // 8 * 8])
+                found += [
+                    (at + 8 * i, word)
+                    for i, word in enumerate(words)
+                    if low < word <= high and self._range_at(word - 1) is not None
+                ]
+                if _SIGNAL_FRAME_SELECTORS in words:
+                    self._follow(at, words, stacks)
+                at += len(words) * 8
+                if time.monotonic() > self._deadline:
+                    raise _Budget(0)
+                if len(data) < wanted:
+                    break
         return found
 
-    def _stack(self, at: int) -> bytes:
+    def _follow(self, at: int, words: Sequence[int], stacks: list[tuple[int, int]]) -> None:
+        """A signal handler may run on a stack of its own: go on where the interrupted one is."""
+        for i, word in enumerate(words):
+            if word != _SIGNAL_FRAME_SELECTORS or len(stacks) == _STACKS_MOST:
+                continue
+            saved = self._stack(at + 8 * i - _SELECTORS_TO_RSP, 8)
+            sp = int.from_bytes(saved, "little")
+            if len(saved) == 8 and not any(start <= sp < end for start, end in stacks):
+                stacks.append((sp & ~7, self._stack_end(sp)))
+
+    def _stack_end(self, sp: int) -> int:
+        """The end of its mapping; one that was mapped or has grown since is read as far as it
+        goes."""
+        at = bisect_right(self._target.stacks, (sp, 1 << 64)) - 1
+        if at >= 0 and sp < self._target.stacks[at][1]:
+            return min(self._target.stacks[at][1], sp + _STACK_MOST)
+        following = self._target.stacks[at + 1 : at + 2]
+        return following[0][1] if following else sp
+
+    def _stack(self, at: int, size: int) -> bytes:
         try:
-            return os.pread(self._target.memory, _STACK_CHUNK, at)
+            return os.pread(self._target.memory, size, at)
         except OSError:
             return b""
 

@@ -1,0 +1,144 @@
+"""One system call by a borrowed thread, in Python: for where the C extension could not be built.
+
+Same steps as ``_borrow.h``. One promise it cannot keep: killed with SIGKILL between giving a
+thread foreign registers and giving its own back, it leaves them, and the target dies.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import time
+from enum import IntEnum
+
+from hotmend.surgery import ptrace
+
+_OPTIONS = ptrace.OPTION_TRACE_SYSCALL_GOOD | ptrace.OPTION_SUSPEND_SECCOMP
+_MINUS_ONE = (1 << 64) - 1
+_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+_PAUSE_S = 0.00005
+
+
+class Loan(IntEnum):
+    """How borrowing ended."""
+
+    CALLED = 0
+    NO_THREAD = 1
+    ENDED = 2
+    REFUSED_TRACE = 3
+    REFUSED_SECCOMP = 4
+
+
+class _Ended(Exception):
+    """The thread did, or did not stop in time."""
+
+
+def call(
+    tids: bytes,
+    filtered: bool,
+    patience_ns: int,
+    site: int,
+    number: int,
+    arguments: tuple[int, int, int, int, int, int],
+) -> tuple[int, int, int]:
+    """(Loan, result register, errno). ``tids``: native 32-bit numbers, the best first;
+    ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction.
+    """
+    candidates = array.array("i", tids)
+    patience_s = patience_ns / 1e9
+
+    def borrow() -> tuple[int, int, int]:
+        ending, error = Loan.ENDED, 0
+        for tid in candidates:
+            try:
+                ptrace.seize(tid)
+                ptrace.interrupt(tid)
+                _rest(tid, time.monotonic() + patience_s)
+                return _lend(tid, filtered, site, number, arguments)
+            except PermissionError:
+                ending, error = Loan.REFUSED_TRACE, errno.EPERM
+            except ProcessLookupError:
+                continue
+            except _Ended:
+                if ptrace.look(tid) is None:
+                    ending = Loan.NO_THREAD
+        return ending, 0, error
+
+    return ptrace.apart(borrow)
+
+
+def _lend(
+    tid: int, filtered: bool, site: int, number: int, arguments: tuple[int, ...]
+) -> tuple[int, int, int]:
+    try:
+        try:
+            ptrace.set_options(tid, _OPTIONS)
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            if filtered:
+                return Loan.REFUSED_SECCOMP, 0, error.errno or errno.EPERM
+            ptrace.set_options(tid, ptrace.OPTION_TRACE_SYSCALL_GOOD)
+        return Loan.CALLED, _call(tid, site, number, arguments), 0
+    finally:
+        with ptrace.no_such_process_is_fine():
+            ptrace.detach(tid)
+
+
+def _call(tid: int, site: int, number: int, arguments: tuple[int, ...]) -> int:
+    own = ptrace.get_registers(tid)
+    ours = _prepared(own, site, number, arguments)
+    stops = 0  # 1: at the entry, 2: at the exit
+    ptrace.set_registers(tid, ours)
+    while stops < 2:
+        ptrace.proceed_to_syscall(tid)
+        news = ptrace.look(tid, block=True)
+        assert news is not None
+        why, deliver = news
+        if why is ptrace.Stop.GONE:
+            raise _Ended
+        if why is ptrace.Stop.SYSCALL:
+            stops += 1
+        elif why is ptrace.Stop.SIGNAL:  # it came before the instruction did
+            ptrace.set_registers(tid, own)
+            _interrupt_again(tid, deliver)
+            own = ptrace.get_registers(tid)
+            ptrace.set_registers(tid, _prepared(own, site, number, arguments))
+    result = int(ptrace.get_registers(tid).rax)
+    ptrace.set_registers(tid, own)
+    # From an exit stop the kernel would restart nothing; from this one it does.
+    _interrupt_again(tid, 0)
+    return result
+
+
+def _prepared(
+    own: ptrace.Registers, site: int, number: int, arguments: tuple[int, ...]
+) -> ptrace.Registers:
+    ours = own.copy()
+    ours.rip, ours.rax, ours.orig_rax = site, number, _MINUS_ONE
+    for name, value in zip(_ARGUMENTS, arguments, strict=True):
+        setattr(ours, name, value)
+    return ours
+
+
+def _interrupt_again(tid: int, deliver: int) -> None:
+    ptrace.interrupt(tid)
+    ptrace.proceed(tid, deliver)
+    _rest(tid, None)
+
+
+def _rest(tid: int, deadline: float | None) -> None:
+    """Until the thread is in a stop that is no signal's delivery; signals are let through."""
+    while True:
+        news = ptrace.look(tid)
+        if news is None:
+            if deadline is not None and time.monotonic() > deadline:
+                raise _Ended
+            time.sleep(_PAUSE_S)
+            continue
+        why, deliver = news
+        if why is ptrace.Stop.GONE:
+            raise _Ended
+        if why is not ptrace.Stop.SIGNAL:
+            return
+        ptrace.proceed(tid, deliver)
