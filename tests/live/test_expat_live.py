@@ -21,7 +21,8 @@ from real_packages import EXPAT, real
 FLAW = "CVE-2026-93990"
 PYTHON = Path("/usr/bin/python3")
 SEEN = (
-    "bad surrogate pairs accepted: {} of 24 in new parsers, {}; sound documents right: 1000 of 1000"
+    "bad surrogate pairs accepted: {} of 24 in new parsers, {} of 4 in parsers begun earlier; "
+    "sound documents right: 1000 of 1000"
 )
 OLD = [True, SEEN.format(24, 4)]
 FIXED = [False, SEEN.format(0, 0)]

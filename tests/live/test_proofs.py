@@ -1,4 +1,4 @@
-"""The proofs tell the two builds apart, by the convention of docs/proofs.md."""
+"""The libraries' proofs tell old and fixed build apart, by the convention of docs/proofs.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from live.watched import PROOFS, extract
 from real_packages import EXPAT, XML2, real
 
 PACKAGES = {"libxml2": XML2, "libexpat1": EXPAT}
-SCRIPTS = sorted(PROOFS.glob("*/CVE-*.py"))
+SCRIPTS = sorted(script for name in PACKAGES for script in (PROOFS / name).glob("CVE-*.py"))
 
 
 def _run(script: Path, tree: Path, apply: str = "") -> subprocess.CompletedProcess[str]:
