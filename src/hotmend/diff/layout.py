@@ -170,20 +170,19 @@ def _growths(alignment: Alignment, program: Program) -> Iterator[Growth]:
 
 
 def _allocates(body: Body, place: int, program: Program) -> bool:
-    """The next call may be an allocator: by name, or because nothing says what it is."""
+    """The next call, or jump out of the function, may lead to an allocator: by name, or because
+    nothing says what it is."""
     for instruction in islice(body.instructions, place + 1, place + 1 + _TO_CALL):
-        if instruction.flow == "call":
-            reference = body.reference(instruction)
-            if reference is None:
-                return True
-            match reference.place:
+        reference = body.reference(instruction)
+        if instruction.flow == "call" or (instruction.flow == "jump" and reference is not None):
+            match reference.place if reference is not None else None:
                 case ToImport(symbol=name) | InSlot(symbol=name) if name:
                     return _ALLOCATOR.search(name) is not None
                 case InFunction(unit):
                     symbols = program.units[unit].symbols
                     return not symbols or any(_ALLOCATOR.search(name) for name, _ in symbols)
             return True
-        if instruction.flow in ("return", "stop"):
+        if instruction.flow != "next" and instruction.flow != "branch":
             return False
     return False
 

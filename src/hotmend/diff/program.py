@@ -23,6 +23,7 @@ from hotmend.diff.unit import Unit, UnitReference
 
 _LINKERS_OWN = (".dynamic", ".init_array", ".fini_array", ".eh_frame", ".eh_frame_hdr")
 _MAX_TABLE = 4096
+_ROUNDING = 64
 
 
 class Program:
@@ -106,11 +107,13 @@ class Program:
         return InFunction(unit.index, target - self._starts[at])
 
     def _between_sections(self, target: int) -> Elsewhere:
-        """The linker marks ends of sections; such an address belongs to the section before it."""
+        """The linker marks ends of sections, rounded up: such an address belongs to the section
+        before it."""
         before = [s for s in self.image.sections if s.end <= target]
         if not before:
             return Elsewhere("", target)
-        return Elsewhere(f"end of {before[-1].name}", target - before[-1].end)
+        beyond = target - before[-1].end
+        return Elsewhere(f"end of {before[-1].name}", beyond if beyond >= _ROUNDING else 0)
 
     def boundary_after(self, va: int) -> int:
         """The next address after ``va`` that anything refers to, or the end of its section."""

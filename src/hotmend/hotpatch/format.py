@@ -28,7 +28,7 @@ VERSION = 1
 _PREAMBLE = struct.Struct("<8sIIIII")
 _BODY = _PREAMBLE.size + 32
 MAX_FILE = MAX_HEADER + MAX_PAYLOAD
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 16 << 20}]
+_PRESET = 9 | lzma.PRESET_EXTREME
 _MEMORY_LIMIT = 64 << 20
 
 
@@ -74,7 +74,10 @@ def unpack(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _compress(raw: bytes) -> bytes:
-    return lzma.compress(raw, lzma.FORMAT_XZ, check=lzma.CHECK_NONE, filters=_FILTERS)
+    """xz with a dictionary no larger than the data: reader and writer allocate it."""
+    size = min(max(len(raw), 4096), 16 << 20)
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": _PRESET, "dict_size": size}]
+    return lzma.compress(raw, lzma.FORMAT_XZ, check=lzma.CHECK_NONE, filters=filters)
 
 
 def _expand(packed: bytes, size: int) -> bytes:
