@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ PROOFS = Path(__file__).parents[2] / "proofs"
 
 
 class Watched:
-    """One process that prints a line of JSON for every line it reads. A context manager."""
+    """One process that prints a line of JSON for every line it reads. A context manager.
+
+    It has a ledger of its own, so that nothing of the machine's is touched.
+    """
 
     def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+        self._state = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
             command,
             env=os.environ | environment,
@@ -33,6 +38,7 @@ class Watched:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=20)
+        self._state.cleanup()
 
     @property
     def pid(self) -> int:
@@ -57,7 +63,8 @@ class Watched:
     def hotmend(self, verb: str, hotpatch: Path) -> None:
         """``hotmend apply`` or ``revert`` on this process; raises unless it was done."""
         command = [*HOTMEND, verb, str(hotpatch), "--pid", str(self.pid)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        environment = os.environ | {"HOTMEND_STATE": self._state.name}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
 
 
