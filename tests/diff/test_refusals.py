@@ -128,7 +128,7 @@ def test_a_new_static_variable_is_refused(diff_of: Diff) -> None:
     changes = diff_of(
         source % ("", ""), source % ("static int calls = 3;", "if (calls++ > 9) return -1;")
     )
-    assert left(changes) == {RefusalCode.NEW_INITIALISED_DATA}
+    assert RefusalCode.NEW_INITIALISED_DATA in left(changes)
     assert carried(changes) == set()
 
 
