@@ -22,13 +22,10 @@ def machine(tmp_path: Path) -> Hotmend:
 
 @pytest.fixture(scope="session")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The old build of a pair, extracted to where an unprivileged worker may read."""
+    """The old build of a pair, extracted."""
 
     def unpack(key: str) -> Path:
         folder = tmp_path_factory.mktemp(key)
-        for path in (folder, *folder.parents):
-            if path.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                path.chmod(0o755)
         package = real(pairs.PAIRS[key].old.file_name)
         subprocess.run(["dpkg-deb", "-x", str(package), str(folder)], check=True)
         return folder

@@ -79,6 +79,11 @@ class Server:
             self.stop()
             raise
 
+    @property
+    def url(self) -> str:
+        """The page that everybody may read."""
+        return f"http://127.0.0.1:{self.port}{PUBLIC}"
+
     def processes(self) -> list[ServerProcess]:
         """The master, then its workers by pid; those that are alive."""
         master = self._master.pid

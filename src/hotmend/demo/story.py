@@ -71,7 +71,7 @@ def tell(screen: Screen, *, keep: bool) -> None:
 def _play(scene: _Scene, pair: pairs.Pair, fixed: Path) -> None:
     screen = scene.screen
     shown = ", ".join(f"{process.role} {process.pid}" for process in scene.before)
-    screen.good(f"http://127.0.0.1:{scene.server.port}/files/  {shown}")
+    screen.good(f"{scene.server.url}  {shown}")
     screen.good(
         f"{scene.traffic.count().held} keep-alive connections held open from here to the end, "
         "and new ones all the time"
@@ -190,7 +190,10 @@ def _account(scene: _Scene) -> None:
 
 def _no_harm(count: Count) -> None:
     if count.failed or count.open != count.held:
-        raise DemoError(f"{count.failed} requests failed, {count.open} of {count.held} held")
+        raise DemoError(
+            f"{count.failed} requests failed, {count.open} of {count.held} connections held: "
+            + "; ".join(count.why)
+        )
 
 
 def _same_processes(scene: _Scene) -> None:

@@ -11,6 +11,7 @@ from hotmend.demo.server import PUBLIC
 
 _TIMEOUT_S = 10.0
 _BREATH_S = 0.002
+_BETWEEN_NEW_S = 0.02  # each leaves a port in TIME_WAIT for a minute; there are some 28,000
 
 
 class Connection:
@@ -35,13 +36,15 @@ class Connection:
 @dataclass(frozen=True)
 class Count:
     """``longest_ms``: the longest that a visitor waited for an answer. ``open``: held
-    connections that were never broken; ``held``: all of them."""
+    connections that were never broken; ``held``: all of them. ``why``: what went wrong first for
+    each visitor for whom something did."""
 
     answered: int
     failed: int
     longest_ms: float
     open: int
     held: int
+    why: tuple[str, ...]
 
 
 class Traffic:
@@ -78,6 +81,7 @@ class Traffic:
             longest_ms=max(tally.longest_ms for tally in self._tallies),
             open=sum(not tally.failed for tally in held),
             held=len(held),
+            why=tuple(tally.why for tally in self._tallies if tally.why),
         )
 
     def _keep_asking(self, connection: Connection, tally: _Tally) -> None:
@@ -87,11 +91,11 @@ class Traffic:
 
     def _come_and_go(self) -> None:
         tally = self._tallies[-1]
-        while not self._stop.wait(_BREATH_S):
+        while not self._stop.wait(_BETWEEN_NEW_S):
             try:
                 connection = Connection(self._port)
-            except OSError:
-                tally.failed += 1
+            except OSError as error:
+                tally.fail(f"no connection: {error}")
                 continue
             tally.ask(connection)
             connection.close()
@@ -104,14 +108,22 @@ class _Tally:
     answered: int = 0
     failed: int = 0
     longest_ms: float = 0.0
+    why: str = ""
+
+    def fail(self, why: str) -> None:
+        self.failed += 1
+        self.why = self.why or why
 
     def ask(self, connection: Connection) -> bool:
         began = time.monotonic()
         try:
-            good = connection.get(PUBLIC)[:2] == (200, b"hello\n")
-        except (OSError, http.client.HTTPException):
-            good = False
+            status, body, worker = connection.get(PUBLIC)
+        except (OSError, http.client.HTTPException) as error:
+            self.fail(f"no answer: {type(error).__name__} {error}")
+            return False
         self.longest_ms = max(self.longest_ms, (time.monotonic() - began) * 1000)
-        self.answered += good
-        self.failed += not good
-        return good
+        if (status, body) != (200, b"hello\n"):
+            self.fail(f"worker {worker} answered {status} with {len(body)} bytes")
+            return False
+        self.answered += 1
+        return True
