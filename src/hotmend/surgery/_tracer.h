@@ -3,7 +3,7 @@
  *
  * It is a process, made as vfork makes one, and not a thread of ours, because of what happens when
  * things go wrong. Killed, the patcher does not take it along: what it has begun with the target it
- * ends, and only then goes. A target's thread that will not stop, because it waits in the kernel
+ * ends, and only then goes, and with it the ledger's lock, whose file it shares. A target's thread that will not stop, because it waits in the kernel
  * for a vfork child or a disk, is released by the kernel when the helper ends; PTRACE_DETACH works
  * only in a stop. And it can be given real-time priority, without which a hundred spinning threads
  * would keep it from finishing what it began.

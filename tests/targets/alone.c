@@ -1,0 +1,3 @@
+/* A static program that has the library inside. */
+#include "target.h"
+int main(void) { serve(); }
