@@ -142,10 +142,10 @@ def padding(code: bytes) -> tuple[int, int]:
 class Instruction(NamedTuple):
     """One instruction of a changed function.
 
-    ``shape``: opcode, registers and scale: all but numbers; ``displacement``: of a memory operand
+    ``shape``: opcode, registers and scale, all but numbers; ``displacement``: of a memory operand
     that is not RIP-relative; ``base``: the register it counts from, 0 for none; ``accesses``: it
-    reads or writes there (lea does not); ``immediate``: None for none; ``target``: of a branch or RIP-relative operand; ``flow``: "next", "branch",
-    "jump", "call", "return", "stop".
+    reads or writes there (lea does not); ``immediate``: None for none; ``target``: of a branch or
+    of a RIP-relative operand; ``flow``: "next", "branch", "jump", "call", "return", "stop".
     """
 
     va: int
