@@ -18,7 +18,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.apply import apply, planned
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger
-from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.linux import LinuxProcess, lives
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.targets import INIT, Finder, why_not_mapped
 
@@ -82,6 +82,7 @@ def command(
     outcomes = []
     if targets:
         with ledger.locked():
+            ledger.tidy(lives)
             sha256 = ledger.keep(data)
             outcomes = [
                 _one(pid, hotpatch, sha256, ledger, terms, include_init=include_init)

@@ -7,7 +7,7 @@ import json
 import click
 
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import boot_id
+from hotmend.surgery.linux import lives
 from hotmend.surgery.outdated import ProcessFiles, scan
 
 
@@ -53,9 +53,8 @@ def command(as_object: bool) -> None:
 
 def _patched() -> dict[int, list[LedgerEntry]]:
     found: dict[int, list[LedgerEntry]] = {}
-    boot = boot_id()
     for entry in Ledger().entries()[0]:
-        if entry.state is State.APPLIED and entry.identity.boot_id == boot:
+        if entry.state is State.APPLIED and lives(entry.identity):
             found.setdefault(entry.identity.pid, []).append(entry)
     return found
 

@@ -7,9 +7,8 @@ import json
 import click
 
 from hotmend.cli import exit_codes
-from hotmend.surgery.errors import ProcessGone
 from hotmend.surgery.ledger import Ledger, State
-from hotmend.surgery.linux import identify
+from hotmend.surgery.linux import lives
 from hotmend.surgery.outdated import scan
 
 
@@ -23,7 +22,7 @@ def command(as_object: bool) -> None:
     live = {
         entry.identity.pid
         for entry in entries
-        if entry.state is State.APPLIED and _runs(entry.identity.pid, entry.identity.start_time)
+        if entry.state is State.APPLIED and lives(entry.identity)
     }
     if as_object:
         content = {
@@ -50,10 +49,3 @@ def command(as_object: bool) -> None:
             err=True,
         )
     raise SystemExit(exit_codes.NEEDS_RESTART if outdated else exit_codes.DONE)
-
-
-def _runs(pid: int, start_time: int) -> bool:
-    try:
-        return identify(pid).start_time == start_time
-    except ProcessGone:
-        return False

@@ -1,8 +1,11 @@
 """The ledger: who was patched, with what, and what was there before. It survives the tool.
 
-One JSON file for each process, named by boot, pid and start time, replaced atomically and synced
-before the process is touched; beside them a copy of every hotpatch by its sha256. So another run,
-tomorrow, without the file, can list, verify and revert.
+One JSON file for each process, in a folder for each boot, named by pid and start time and replaced
+atomically before the process is touched; beside them a copy of every hotpatch by its sha256. So
+another run, tomorrow, without the file, can list, verify and revert.
+
+Entries are not synced to the disk: a killed surgeon loses nothing that was renamed into place, and
+a power loss ends the processes together with what was known of them.
 """
 
 from __future__ import annotations
@@ -11,9 +14,8 @@ import fcntl
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,7 +26,7 @@ from hotmend.hotpatch.errors import HotpatchError
 from hotmend.hotpatch.format import MAX_FILE
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.surgery.errors import LedgerError
-from hotmend.surgery.process import Identity, Write
+from hotmend.surgery.process import Identity, Write, boot_id
 
 _VERSION = 1
 _MOST_BYTES = 16 << 20
@@ -70,12 +72,13 @@ class Ledger:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else default_folder()
+        self._processes = self.folder / "processes" / boot_id()
 
     def entries(self) -> tuple[list[LedgerEntry], list[str]]:
         """(entries of this boot, sentences on files that cannot be read)."""
         found: list[LedgerEntry] = []
         damaged = []
-        for path in sorted((self.folder / "processes").glob("*.json")):
+        for path in sorted(self._processes.glob("*.json")):
             try:
                 found += _read_entries(path)
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -93,20 +96,29 @@ class Ledger:
             raise LedgerError(f"{path} is damaged ({error}); move it away") from None
 
     def record(self, entry: LedgerEntry) -> None:
-        """Put ``entry`` in place of the one with the same hotpatch; on disk when this returns."""
+        """Put ``entry`` in place of the one with the same hotpatch; outlives us on return."""
         entries = [e for e in self.of(entry.identity) if e.sha256 != entry.sha256]
         self._write(entry.identity, [*entries, entry])
 
-    def forget(self, identity: Identity) -> None:
-        """The process has ended."""
-        self._path(identity).unlink(missing_ok=True)
+    def tidy(self, lives: Callable[[Identity], bool]) -> None:
+        """Forget the processes that have ended, and those of earlier boots."""
+        for boot in self._processes.parent.glob("*"):
+            for path in boot.glob("*.json"):
+                pid, _, start_time = path.stem.partition("-")
+                if not (pid + start_time).isdigit():
+                    continue
+                if not lives(Identity(int(pid), int(start_time), boot.name)):
+                    path.unlink(missing_ok=True)
+            if boot != self._processes:
+                with suppress(OSError):
+                    boot.rmdir()
 
     def keep(self, data: bytes) -> str:
         """Store a hotpatch's bytes; its sha256."""
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / "hotpatches" / f"{digest}.hotpatch"
         if not path.exists():
-            _replace(path, data)
+            _replace(path, data, synced=True)
         return digest
 
     def hotpatch(self, sha256: str) -> Hotpatch:
@@ -140,11 +152,10 @@ class Ledger:
 
     def _write(self, identity: Identity, entries: list[LedgerEntry]) -> None:
         content = {"version": _VERSION, "entries": [_to_json(entry) for entry in entries]}
-        _replace(self._path(identity), json.dumps(content, indent=1).encode())
+        _replace(self._path(identity), json.dumps(content).encode())
 
     def _path(self, identity: Identity) -> Path:
-        name = f"{identity.boot_id}-{identity.pid}-{identity.start_time}.json"
-        return self.folder / "processes" / name
+        return self._processes / f"{identity.pid}-{identity.start_time}.json"
 
 
 def default_folder() -> Path:
@@ -168,25 +179,27 @@ def reverted(entry: LedgerEntry) -> LedgerEntry:
     return replace(entry, state=State.REVERTED)
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename, sync the folder: a crash leaves the old file or the new one."""
+def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
+    """Write beside and rename: the old file or the new one. ``synced``: a power loss, too."""
+    temporary = path.with_name(f".new-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
+                if synced:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
         except OSError:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if synced:
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
     except OSError as error:
         raise LedgerError(
             f"{path} cannot be written: {error.strerror}; nothing further was patched"

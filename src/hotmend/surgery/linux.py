@@ -14,7 +14,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import borrow, nativewindow, window
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.module import Module, find_modules
-from hotmend.surgery.process import Attempt, Identity, Mapping, Publication
+from hotmend.surgery.process import Attempt, Identity, Mapping, Publication, boot_id
 from hotmend.surgery.unwind import FrameTable, Unwinder
 
 _MOST_MAPS = 1 << 18
@@ -23,10 +23,6 @@ _MOST_MAPS = 1 << 18
 def pids() -> list[int]:
     """Every process there is."""
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def identify(pid: int) -> Identity:
@@ -38,6 +34,14 @@ def identify(pid: int) -> Identity:
     if fields[0] in "ZX":
         raise ProcessGone(f"process {pid} has ended")
     return Identity(pid, int(fields[19]), boot_id())
+
+
+def lives(identity: Identity) -> bool:
+    """It is still that process."""
+    try:
+        return identify(identity.pid) == identity
+    except ProcessGone:
+        return False
 
 
 class LinuxProcess:
@@ -142,6 +146,7 @@ class LinuxProcess:
     def _syscall_site(self) -> borrow.SyscallSite:
         """A ``syscall`` instruction in the vdso, or in other code of the process."""
         executable = [m for m in self.maps() if m.executable and "r" in m.permissions]
+        readable = False
         for mapping in sorted(executable, key=lambda m: m.path != "[vdso]"):
             if mapping.path == "[vsyscall]":
                 continue
@@ -150,9 +155,12 @@ class LinuxProcess:
                     code = self.read(at, min(1 << 20, mapping.end - at))
                 except ProcessError:
                     break
+                readable = True
                 site = borrow.find_site(code, at)
                 if site is not None:
                     return site
+        if not readable:
+            raise ProcessGone(f"process {self.pid} has ended, or runs another program now")
         raise Refused(
             Refusal(
                 RefusalCode.MAPPING_FAILED,

@@ -6,8 +6,10 @@ these values; only implementations of ``Process`` touch anything.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from hotmend.model.outcome import BlockedBy
@@ -41,6 +43,12 @@ class Identity:
     pid: int
     start_time: int
     boot_id: str
+
+
+@functools.cache
+def boot_id() -> str:
+    """Another after each start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 @dataclass(frozen=True)
