@@ -54,7 +54,7 @@ def take(pid: int, ledger: Ledger, terms: Terms = _PATIENT) -> Outcome:
 
 def free_and_untraced(target: Target) -> bool:
     return target.tracer() == 0 and all(
-        field(target.pid, tid, "State")[:1] not in "tT" for tid in threads(target.pid)
+        field(target.pid, tid, "State")[:1] not in ("t", "T") for tid in threads(target.pid)
     )
 
 
