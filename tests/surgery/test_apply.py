@@ -336,14 +336,19 @@ def test_changed_bytes_are_refused_with_evidence(ledger: Ledger) -> None:
         assert put(target.pid, ledger, patch).kind is OutcomeKind.APPLIED
 
 
-def test_two_hotpatches_of_one_package_do_not_stack(ledger: Ledger) -> None:
+def test_a_later_hotpatch_of_one_package_supersedes_the_earlier(
+    window: str, ledger: Ledger
+) -> None:
     with running("idle") as target:
         assert put(target.pid, ledger).kind is OutcomeKind.APPLIED
-        outcome = put(target.pid, ledger, hotpatch("answer", "other"))
-        assert outcome.refusal is not None
-        assert outcome.refusal.code is RefusalCode.OTHER_HOTPATCH
-        assert take(target.pid, ledger).kind is OutcomeKind.REVERTED
         assert put(target.pid, ledger, hotpatch("answer", "other")).kind is OutcomeKind.APPLIED
+        assert target.ask() == 2
+        with LinuxProcess(target.pid) as process:
+            earlier, later = ledger.of(process.identity)
+            assert (earlier.state, later.state) == (State.REVERTED, State.APPLIED)
+            assert verify(process, later) == []
+            assert revert(process, later, ledger, _PATIENT).kind is OutcomeKind.REVERTED
+        assert target.ask() == 1
 
 
 def test_verify_names_the_place_that_was_tampered_with(ledger: Ledger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,11 +19,13 @@ from hotmend.surgery.ledger import Ledger, State
 from hotmend.surgery.process import Identity, boot_id
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
+from hotmend.surgery.settle import settled
 from surgery import workshop
 from surgery.rehearsal import BASE, jump_target, planned, process_with
 
 QUICK = Terms(patience_s=0)
 ENTRY = BASE + workshop.symbols(workshop.library())["answer"][0]
+OTHER = BASE + workshop.symbols(workshop.library())["other"][0]
 
 
 @pytest.fixture
@@ -54,7 +57,8 @@ def test_the_ledger_speaks_before_the_first_write_and_the_payload_is_ready_befor
     assert put(process, hotpatch, ledger).kind is OutcomeKind.APPLIED
     process.before = lambda _: None
     touching = [step for step in seen if step[0] != "read"]
-    assert touching == [(name, State.INTENT) for name in ("map_payload", "write", "publish")]
+    steps = ("map_payload", "write", "write", "publish")
+    assert touching == [(name, State.INTENT) for name in steps]
     last_write = max(i for i, step in enumerate(seen) if step[0] == "write")
     assert "read" in {name for name, _ in seen[last_write : seen.index(touching[-1])]}
     assert ledger.of(process.identity)[0].state is State.APPLIED
@@ -69,13 +73,13 @@ def test_a_payload_that_does_not_read_back_gets_no_detour(
     hotpatch: Hotpatch, ledger: Ledger
 ) -> None:
     process = process_with("old")
-    place = planned(process, hotpatch).images[0].payload.address
+    place = planned(process, hotpatch).images[0].payload.base
     writes = []
 
     def spoil(operation: str) -> None:
         if operation == "write":
             writes.append(operation)
-        elif operation == "read" and len(writes) == 1:
+        elif operation == "read" and len(writes) == 2:
             writes.append("spoilt")
             process.write(place, b"\x0f\x0b")
 
@@ -91,16 +95,36 @@ def test_a_hotpatch_that_is_in_is_in_already(hotpatch: Hotpatch, ledger: Ledger)
     assert put(process, hotpatch, ledger).kind is OutcomeKind.ALREADY
 
 
-def test_another_hotpatch_of_the_package_must_leave_first(
+def test_a_later_hotpatch_of_the_package_takes_over_in_one_stop(
+    hotpatch: Hotpatch, ledger: Ledger
+) -> None:
+    process = process_with("old")
+    original = process.read(ENTRY, 8)
+    put(process, hotpatch, ledger)
+    first = jump_target(process, ENTRY)
+    stops = []
+    process.before = stops.append
+    assert put(process, workshop.hotpatch("other"), ledger).kind is OutcomeKind.APPLIED
+    assert stops.count("publish") == 1
+    assert process.read(ENTRY, 8) == original
+    assert jump_target(process, OTHER) not in (None, first)
+    states = {entry.sha256: entry.state for entry in ledger.of(process.identity)}
+    assert sorted(states.values()) == [State.APPLIED, State.REVERTED]
+    assert put(process, hotpatch, ledger).kind is OutcomeKind.APPLIED
+    assert (jump_target(process, ENTRY), jump_target(process, OTHER)) == (first, None)
+
+
+def test_a_thread_in_the_earlier_replacement_blocks_the_later(
     hotpatch: Hotpatch, ledger: Ledger
 ) -> None:
     process = process_with("old")
     put(process, hotpatch, ledger)
-    other = workshop.hotpatch("answer", "other")
-    refusal = put(process, other, ledger).refusal
-    assert refusal is not None and refusal.code is RefusalCode.OTHER_HOTPATCH
-    take(process, ledger)
-    assert put(process, other, ledger).kind is OutcomeKind.APPLIED
+    target = jump_target(process, ENTRY)
+    assert target is not None
+    process.threads.append(FakeThread(101, target + 2))
+    assert put(process, workshop.hotpatch("other"), ledger).kind is OutcomeKind.BLOCKED
+    assert jump_target(process, ENTRY) == target
+    assert [e.state for e in ledger.of(process.identity)] == [State.APPLIED, State.REVERTED]
 
 
 def test_functions_that_belong_together_are_not_exchanged_one_by_one(ledger: Ledger) -> None:
@@ -238,3 +262,51 @@ def test_what_a_killed_surgeon_left_is_seen_in_memory(hotpatch: Hotpatch, ledger
     ledger.record(replace(ledger.of(process.identity)[0], state=State.INTENT))
     assert take(process, ledger).kind is OutcomeKind.ALREADY
     assert put(process, hotpatch, ledger).kind is OutcomeKind.APPLIED
+
+
+@pytest.mark.parametrize("done", [1, 2])
+def test_a_set_that_was_written_in_part_is_taken_out_again(ledger: Ledger, done: int) -> None:
+    """Whoever wrote it was killed between two detours."""
+    process = process_with("old")
+    hotpatch = workshop.hotpatch("answer", "hold_deep", "other")
+    originals = {a: process.read(a, 8) for a in (ENTRY, OTHER)}
+    put(process, hotpatch, ledger)
+    (entry,) = ledger.of(process.identity)
+    for write in entry.images[0].writes[done:]:
+        process.write(write.address, write.before)
+    ledger.record(replace(entry, state=State.INTENT))
+    (settled_entry,) = settled(process, ledger, QUICK)
+    assert settled_entry.state is State.REVERTED
+    assert {a: process.read(a, 8) for a in (ENTRY, OTHER)} == originals
+    assert put(process, hotpatch, ledger).kind is OutcomeKind.APPLIED
+
+
+@pytest.mark.parametrize("loss", ["removed", "damaged"])
+def test_a_lost_ledger_is_found_again_in_memory(
+    hotpatch: Hotpatch, ledger: Ledger, loss: str
+) -> None:
+    process = process_with("old")
+    original = process.read(ENTRY, 8)
+    put(process, hotpatch, ledger)
+    (known,) = ledger.of(process.identity)
+    (file,) = ledger.folder.glob("processes/*/*.json")
+    file.unlink() if loss == "removed" else file.write_text("{")
+    assert settled(process, ledger, QUICK) == [known] == ledger.of(process.identity)
+    shutil.rmtree(ledger.folder / "hotpatches")
+    assert take(process, ledger).kind is OutcomeKind.REVERTED
+    assert process.read(ENTRY, 8) == original
+
+
+def test_a_record_that_lies_is_not_believed(hotpatch: Hotpatch, ledger: Ledger) -> None:
+    """The memory is the target's: a record may say anything, and must be borne out."""
+    process = process_with("old")
+    put(process, hotpatch, ledger)
+    (file,) = ledger.folder.glob("processes/*/*.json")
+    file.unlink()
+    payload = next(m for m in process.maps() if not m.inode)
+    record = process.read(payload.start, 4096)
+    for at in range(44 + int.from_bytes(record[40:44], "little")):
+        process.write(payload.start + at, bytes([record[at] ^ 4]))
+        assert settled(process, ledger, QUICK) == []
+        process.write(payload.start + at, record[at : at + 1])
+    assert len(settled(process, ledger, QUICK)) == 1

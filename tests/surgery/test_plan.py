@@ -37,7 +37,7 @@ def test_a_detour_is_one_write_that_jumps_to_the_replacement() -> None:
         jump = detour.write.after[inside : inside + 5]
         assert jump[0] == 0xE9
         assert entry + 5 + struct.unpack("<i", jump[1:])[0] == detour.target
-        assert detour.target == image.payload.address + function.new_entry
+        assert detour.target == image.payload.base + function.new_entry
         unchanged = detour.write.after[:inside] + detour.write.after[inside + 5 :]
         assert unchanged == detour.write.before[:inside] + detour.write.before[inside + 5 :]
 
@@ -116,7 +116,7 @@ def test_fixups_are_counted_from_where_they_lie() -> None:
     )
     image = planned(process_with("old"), hotpatch).images[0]
     address, data = image.fill.pages[0]
-    assert address == image.payload.address
+    assert address == image.payload.base
     assert struct.unpack_from("<i", data, 64)[0] == BASE + 0x1010 - 4 - (address + 64)
     assert struct.unpack_from("<Q", data, 72)[0] == BASE + 8 + 1
 
@@ -162,7 +162,7 @@ def test_a_dormant_payload_is_used_again() -> None:
     first = planned(process, hotpatch).images[0].payload
     process.map_payload(first.address, first.size)
     maps = process.maps()
-    known = [(hotpatch.images[0].old_build_id.hex, first.address)]
+    known = [(hotpatch.images[0].old_build_id.hex, first.base)]
     again = plan(hotpatch, find_modules(maps, process.read), maps, process.read, known)
     assert isinstance(again, Plan)
     assert (again.images[0].payload.address, again.images[0].payload.reused) == (
@@ -179,7 +179,7 @@ def test_everything_that_replaced_code_may_be_running_in_must_be_clear() -> None
     }
     payload = image.payload
     covered = sorted((r.start, r.end) for r in image.new_ranges)
-    assert covered[0][0] == payload.address
+    assert covered[0][0] == payload.base
     assert covered[-1][1] == payload.address + payload.size
     assert all(a[1] == b[0] for a, b in itertools.pairwise(covered))
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import click
 
 from hotmend.cli import exit_codes
-from hotmend.cli.errors import CommandError
 from hotmend.cli.files import read_hotpatch
-from hotmend.cli.outcomes import as_json, exit_code, lines
+from hotmend.cli.outcomes import as_json, collected, exit_code, lines
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome, OutcomeKind
-from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery.apply import apply, planned
-from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
+from hotmend.model.refusal import RefusalCode
+from hotmend.surgery.apply import planned
+from hotmend.surgery.errors import ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger
-from hotmend.surgery.linux import LinuxProcess, lives
-from hotmend.surgery.publishing import Terms
-from hotmend.surgery.targets import INIT, Finder, why_not_mapped
+from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.settle import remembered
+from hotmend.surgery.surgeon import hire
+from hotmend.surgery.targets import INIT, Finder
 
 
 @click.command("apply")
@@ -69,25 +71,23 @@ def command(
     data = read_hotpatch(file)
     hotpatch = decode(data)
     ledger = Ledger()
-    terms = Terms(strict=consistency == "strict", budget_ms=budget_ms, patience_s=patience)
-    hidden = 0
-    targets = list(dict.fromkeys(chosen))
-    if everywhere:
-        finder = Finder(image.old_build_id for image in hotpatch.images)
-        targets, hidden = finder.everywhere()
-        targets = [pid for pid in targets if pid != INIT or include_init]
+    targets = tuple(dict.fromkeys(chosen))
     if dry_run:
-        _dry_run(hotpatch, targets, ledger)
+        _dry_run(hotpatch, targets or _everywhere(hotpatch, include_init=include_init), ledger)
         return
-    outcomes = []
-    if targets:
-        with ledger.locked():
-            ledger.tidy(lives)
-            sha256 = ledger.keep(data)
-            outcomes = [
-                _one(pid, hotpatch, sha256, ledger, terms, include_init=include_init)
-                for pid in targets
-            ]
+    order = Order(
+        Verb.APPLY,
+        targets,
+        hashlib.sha256(data).hexdigest(),
+        tuple(image.old_build_id.hex for image in hotpatch.images),
+        strict=consistency == "strict",
+        budget_ms=budget_ms,
+        patience_s=patience,
+        include_init=include_init,
+    )
+    with hire(ledger) as surgeon:
+        outcomes, summary = collected(surgeon.perform(order, data))
+    hidden = summary.hidden
     if as_object:
         content = {
             "version": 1,
@@ -107,68 +107,16 @@ def command(
     raise SystemExit(_exit_code(outcomes, named=bool(chosen)))
 
 
-def _one(
-    pid: int,
-    hotpatch: Hotpatch,
-    sha256: str,
-    ledger: Ledger,
-    terms: Terms,
-    *,
-    include_init: bool,
-) -> Outcome:
-    if pid == INIT and not include_init:
-        refusal = Refusal(
-            RefusalCode.PROCESS_IS_INIT,
-            "process 1 is patched only on request; add --include-init",
-            "1",
-        )
-        return Outcome(pid, "init", OutcomeKind.REFUSED, refusal=refusal)
-    try:
-        with LinuxProcess(pid) as process:
-            outcome = apply(process, hotpatch, sha256, ledger, terms)
-            if outcome.kind is not OutcomeKind.NOT_MAPPED:
-                return outcome
-            why = why_not_mapped(process) or _not_this_build(process, hotpatch)
-            if why is None:
-                return outcome
-            return Outcome(pid, process.command, OutcomeKind.REFUSED, refusal=why)
-    except ProcessGone:
-        return Outcome(pid, "?", OutcomeKind.GONE)
-    except Refused as no:
-        return Outcome(pid, "?", OutcomeKind.REFUSED, refusal=no.refusal)
-    except NotPermitted as error:
-        refusal = Refusal(RefusalCode.PROCESS_NOT_PERMITTED, str(error), str(pid))
-        return Outcome(pid, "?", OutcomeKind.REFUSED, refusal=refusal)
-    except ProcessError as error:
-        raise CommandError(f"{error}; hotmend verify --pid {pid} shows how it stands") from None
+def _everywhere(hotpatch: Hotpatch, *, include_init: bool) -> tuple[int, ...]:
+    pids, _ = Finder(image.old_build_id for image in hotpatch.images).everywhere()
+    return tuple(pid for pid in pids if pid != INIT or include_init)
 
 
-def _not_this_build(process: LinuxProcess, hotpatch: Hotpatch) -> Refusal | None:
-    """The process maps an image of that name, but another build of it."""
-    names = {image.name: image for image in hotpatch.images}
-    for module in process.modules():
-        image = next((i for n, i in names.items() if module.name.startswith(n)), None)
-        if image is not None and module.build_id is not None:
-            if module.build_id == image.new_build_id:
-                return None
-            return Refusal(
-                RefusalCode.BUILD_ID_MISMATCH,
-                f"process {process.pid} runs another build of {image.name} than this hotpatch is "
-                f"for ({hotpatch.old_version or image.old_build_id.short})",
-                image.name,
-                (
-                    ("process has", module.build_id.hex),
-                    ("hotpatch is for", image.old_build_id.hex),
-                ),
-            )
-    return None
-
-
-def _dry_run(hotpatch: Hotpatch, targets: list[int], ledger: Ledger) -> None:
+def _dry_run(hotpatch: Hotpatch, targets: tuple[int, ...], ledger: Ledger) -> None:
     for pid in targets:
         try:
             with LinuxProcess(pid, writable=False) as process:
-                made = planned(process, hotpatch, "", ledger.of(process.identity))
+                made = planned(process, hotpatch, "", remembered(process, ledger))
                 if isinstance(made, Outcome):
                     for line in lines([made]):
                         click.echo(line)

@@ -9,16 +9,11 @@ from pathlib import Path
 import click
 
 from hotmend.cli.files import read_hotpatch
-from hotmend.cli.outcomes import as_json, exit_code, lines
+from hotmend.cli.outcomes import as_json, collected, exit_code, lines
 from hotmend.hotpatch.codec import decode
-from hotmend.model.outcome import Outcome, OutcomeKind
-from hotmend.surgery.errors import ProcessGone, Refused
-from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import LinuxProcess, identify
-from hotmend.surgery.publishing import Terms
-from hotmend.surgery.revert import revert
-from hotmend.surgery.standing import inherited
-from hotmend.surgery.targets import Finder
+from hotmend.surgery.ledger import Ledger
+from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.surgeon import hire
 
 
 @click.command("revert")
@@ -43,25 +38,23 @@ def command(
     """Write the saved bytes back: of the hotpatch FILE, of a package, or of everything."""
     if bool(chosen) == everywhere:
         raise click.UsageError("say which processes: --pid N (as often as needed) or --all")
-    wanted = hashlib.sha256(read_hotpatch(file)).hexdigest() if file is not None else None
+    data = read_hotpatch(file) if file is not None else b""
+    builds: tuple[str, ...] = ()
     if file is not None:
-        decode(read_hotpatch(file))
-    ledger = Ledger()
-    terms = Terms(budget_ms=budget_ms, patience_s=patience)
-    outcomes: list[Outcome] = []
-    with ledger.locked():
-        known, damaged = ledger.entries()
-        for sentence in damaged:
-            click.echo(f"hotmend: {sentence}", err=True)
-        candidates = [
-            entry
-            for entry in known
-            if (wanted is None or entry.sha256 == wanted)
-            and (package is None or entry.package == package)
-        ]
-        pids = chosen if chosen else tuple(_everywhere(candidates, ledger))
-        for pid in pids:
-            outcomes += _one(pid, candidates, ledger, terms)
+        builds = tuple(image.old_build_id.hex for image in decode(data).images)
+    order = Order(
+        Verb.REVERT,
+        tuple(dict.fromkeys(chosen)),
+        hashlib.sha256(data).hexdigest() if file is not None else "",
+        builds,
+        package=package or "",
+        budget_ms=budget_ms,
+        patience_s=patience,
+    )
+    with hire(Ledger()) as surgeon:
+        outcomes, summary = collected(surgeon.perform(order, data))
+    for sentence in summary.damaged:
+        click.echo(f"hotmend: {sentence}", err=True)
     if as_object:
         content = {"version": 1, "outcomes": [as_json(outcome) for outcome in outcomes]}
         click.echo(json.dumps(content, ensure_ascii=False))
@@ -69,33 +62,5 @@ def command(
         for line in lines(outcomes):
             click.echo(line)
         if not outcomes:
-            click.echo("nothing that the ledger knows of is applied; nothing to do")
+            click.echo("no hotpatch is applied there; nothing to do")
     raise SystemExit(exit_code(outcomes))
-
-
-def _everywhere(candidates: list[LedgerEntry], ledger: Ledger) -> list[int]:
-    """Patched processes that still run, and children that inherited a hotpatch from them."""
-    if not candidates:
-        return []
-    ids = {
-        image.old_build_id for entry in candidates for image in ledger.hotpatch(entry.sha256).images
-    }
-    return Finder(ids).everywhere()[0]
-
-
-def _one(pid: int, candidates: list[LedgerEntry], ledger: Ledger, terms: Terms) -> list[Outcome]:
-    try:
-        identity = identify(pid)
-        with LinuxProcess(pid) as process:
-            mine = [e for e in candidates if e.identity == identity]
-            if not mine:
-                mine = inherited(process, candidates)
-            return [
-                revert(process, entry, ledger, terms)
-                for entry in reversed(mine)
-                if entry.state is not State.REVERTED
-            ]
-    except ProcessGone:
-        return [Outcome(pid, "?", OutcomeKind.GONE)]
-    except Refused as no:
-        return [Outcome(pid, "?", OutcomeKind.REFUSED, refusal=no.refusal)]

@@ -20,7 +20,6 @@ class RefusalCode(StrEnum):
     UNMAPPED_REFERENCE = "unmapped-reference"
     CONFLICTING_EVIDENCE = "conflicting-evidence"
     UNREDIRECTED_FUNCTION = "unredirected-function"
-    INTERFACE_CHANGED = "interface-changed"
     NEW_CONSTRUCTOR = "new-constructor"
     NEW_NEEDED = "new-needed"
     NEW_TLS = "new-tls"
@@ -41,11 +40,10 @@ class RefusalCode(StrEnum):
     IMPORT_UNRESOLVED = "import-unresolved"
     NOT_INDEPENDENT = "not-independent"
     MODULE_MAPPED_TWICE = "module-mapped-twice"
-    OTHER_HOTPATCH = "other-hotpatch"
     MAPPING_FAILED = "mapping-failed"
     PROCESS_IS_INIT = "process-is-init"
     OPTED_OUT = "opted-out"
-    NOT_IN_LEDGER = "not-in-ledger"
+    PROCESS_FAILED = "process-failed"
 
 
 @dataclass(frozen=True)

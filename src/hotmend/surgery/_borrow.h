@@ -5,6 +5,13 @@
  * through first, with their siginfo. It then runs a `syscall` instruction that its process has
  * already, from entry stop to exit stop, and gets all its registers back.
  *
+ * Should we be killed while it has foreign registers, the thread finds home by itself. Below its
+ * stack lies a frame as the kernel makes one for a signal handler, with everything that the thread
+ * had; the `syscall` is followed by a `ret`, which leads to the C library's call of rt_sigreturn.
+ * Until the entry stop, rt_sigreturn is also what the thread is about to call, so that there is
+ * no moment from which it would not come back. (One is left where a seccomp filter forbids the
+ * borrowed call: between the change of the call's number and its start.)
+ *
  * A thread that sat in a system call has rax = -ERESTART... and orig_rax = the call's number. The
  * kernel makes its restart out of them on the way through its signal code, so after the exit stop
  * the thread is interrupted once more and let go from there.
@@ -12,6 +19,9 @@
 #ifndef HOTMEND_BORROW_H
 #define HOTMEND_BORROW_H
 
+#include <stddef.h>
+#include <string.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 
 #include "_tracer.h"
@@ -26,7 +36,10 @@ struct loan {
     size_t count;
     int filtered; /* the process has a seccomp filter */
     int64_t patience_ns;
-    uint64_t site; /* of a `syscall` instruction */
+    uint64_t site; /* of a `syscall` instruction, followed by `ret` where there is a way home */
+    uint64_t home; /* of the C library's rt_sigreturn, 0 for none */
+    const uint64_t *stacks; /* (start, end) of mappings that are a thread's stack and nothing else */
+    size_t stack_count;
     uint64_t number, arguments[6];
     /* answers */
     enum loan_ending ending;
@@ -54,24 +67,113 @@ static int interrupted_again(struct thread *t, int deliver)
     return rest(t, 0);
 }
 
+/* ---- the way home ---------------------------------------------------------------------------- */
+
+#define RED_ZONE 128
+#define NT_XSTATE 0x202
+#define GET_SIGMASK 0x420a
+#define XSTATE_MOST (16 * 1024)
+#define STACK_TO_SPARE (64 * 1024)
+#define SIGRETURN 15
+/* From the kernel's arch/x86/include/uapi/asm/sigcontext.h and ucontext.h. */
+#define MAGIC1 0x46505853U
+#define MAGIC2 0x46505845U
+#define MAGIC_AT 464 /* in the xsave area: magic1, size with magic2, features, size */
+#define UC_RESTORES_SS 6
+
+struct home {
+    uint64_t flags, link, stack[3];
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+    uint16_t cs, gs, fs, ss;
+    uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
+    uint64_t sigmask;
+};
+
+/* Only under us: there is one helper at a time, and it may not have a stack as large. */
+static unsigned char xstate[XSTATE_MOST + sizeof(uint32_t)] __attribute__((aligned(64)));
+
+/* What the thread goes on with: an interrupted call is made again, as the kernel would do it. */
+static void set_course(struct home *h, const struct user_regs_struct *own)
+{
+    int64_t result = (int64_t)own->rax;
+    h->rip = own->rip;
+    h->rax = own->rax;
+    if ((int64_t)own->orig_rax >= 0 && (result == -512 || result == -513 || result == -514 || result == -516)) {
+        h->rip -= 2;
+        h->rax = own->orig_rax;
+    }
+}
+
+/* Write the frame. Its address, which is the stack pointer for rt_sigreturn; 0: there is no way home. */
+static uint64_t pave(const struct loan *l, pid_t tid, const struct user_regs_struct *own)
+{
+    struct iovec state = {xstate, XSTATE_MOST};
+    struct home h = {.flags = UC_RESTORES_SS, .cs = 0x33, .ss = 0x2b};
+    uint64_t room = 0;
+    for (size_t i = 0; l->home && i < l->stack_count; i++)
+        if (own->rsp >= l->stacks[2 * i] && own->rsp < l->stacks[2 * i + 1])
+            room = own->rsp - l->stacks[2 * i];
+    if (room < STACK_TO_SPARE || own->cs != 0x33) return 0;
+    if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_XSTATE, &state) < 0 || state.iov_len < 576) return 0;
+    if (ptrace((enum __ptrace_request)GET_SIGMASK, tid, (void *)8, &h.sigmask) < 0) return 0;
+
+    uint32_t size = (uint32_t)state.iov_len, magic2 = MAGIC2;
+    uint64_t features;
+    memcpy(&features, xstate + MAGIC_AT, 8); /* ptrace leaves the mask of what is saved here */
+    uint32_t words[3] = {MAGIC1, size + 4, 0};
+    memcpy(xstate + MAGIC_AT, words, 8);
+    memcpy(xstate + MAGIC_AT + 8, &features, 8);
+    memcpy(xstate + MAGIC_AT + 16, &size, 4);
+    memcpy(xstate + size, &magic2, 4);
+
+    uint64_t saved = (own->rsp - RED_ZONE - (size + 4)) & ~63ULL;
+    uint64_t at = ((saved - sizeof h) & ~15ULL) - 8; /* as after a call: rsp + 8 is aligned */
+    h.r8 = own->r8, h.r9 = own->r9, h.r10 = own->r10, h.r11 = own->r11;
+    h.r12 = own->r12, h.r13 = own->r13, h.r14 = own->r14, h.r15 = own->r15;
+    h.rdi = own->rdi, h.rsi = own->rsi, h.rbp = own->rbp, h.rbx = own->rbx;
+    h.rdx = own->rdx, h.rcx = own->rcx, h.rsp = own->rsp, h.eflags = own->eflags;
+    h.fpstate = saved;
+    set_course(&h, own);
+    struct iovec ours[3] = {{(void *)&l->home, 8}, {&h, sizeof h}, {xstate, size + 4}};
+    struct iovec theirs[3] = {
+        {(void *)at, 8}, {(void *)(at + 8), sizeof h}, {(void *)saved, size + 4}};
+    ssize_t all = (ssize_t)(8 + sizeof h + size + 4);
+    return process_vm_writev(tid, ours, 3, theirs, 3, 0) == all ? at + 8 : 0;
+}
+
+/* ---- the call -------------------------------------------------------------------------------- */
+
+static void arrange(const struct loan *l, struct user_regs_struct *r)
+{
+    r->rdi = l->arguments[0];
+    r->rsi = l->arguments[1];
+    r->rdx = l->arguments[2];
+    r->r10 = l->arguments[3];
+    r->r8 = l->arguments[4];
+    r->r9 = l->arguments[5];
+}
+
 /* From here the thread has foreign registers; there is no giving up before it has its own again. */
 static int call(struct loan *l, struct thread *t)
 {
     struct user_regs_struct own, ours;
+    uint64_t home = 0;
     int stage = 0; /* 0: before the instruction, 1: in the call, 2: done */
     if (ptrace(PTRACE_GETREGS, t->tid, NULL, &own) < 0) return -1;
     while (stage < 2) {
         if (stage == 0) {
+            home = pave(l, t->tid, &own);
             ours = own;
             ours.rip = l->site;
             ours.orig_rax = ~0ULL; /* nothing for the kernel to restart */
-            ours.rax = l->number;
-            ours.rdi = l->arguments[0];
-            ours.rsi = l->arguments[1];
-            ours.rdx = l->arguments[2];
-            ours.r10 = l->arguments[3];
-            ours.r8 = l->arguments[4];
-            ours.r9 = l->arguments[5];
+            ours.rax = home ? SIGRETURN : l->number;
+            if (home) ours.rsp = home;
+            arrange(l, &ours);
+            if (ptrace(PTRACE_SETREGS, t->tid, NULL, &ours) < 0) return -1;
+        } else if (home) {
+            if (ptrace(PTRACE_GETREGS, t->tid, NULL, &ours) < 0) return -1;
+            ours.orig_rax = l->number;
+            ours.rsp = home - 8; /* `ret` goes home from here */
             if (ptrace(PTRACE_SETREGS, t->tid, NULL, &ours) < 0) return -1;
         }
         if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0) return -1;

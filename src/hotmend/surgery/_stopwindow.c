@@ -545,17 +545,20 @@ out:
 static PyObject *call_in(PyObject *self, PyObject *args)
 {
     (void)self;
-    Py_buffer tids;
-    unsigned long long site, number, a[6];
+    Py_buffer tids, stacks;
+    unsigned long long site, home, number, a[6];
     long long patience_ns;
     struct loan l = {0};
-    if (!PyArg_ParseTuple(args, "y*pLKK(KKKKKK)", &tids, &l.filtered, &patience_ns, &site, &number,
-                          &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]))
+    if (!PyArg_ParseTuple(args, "y*pLKKy*K(KKKKKK)", &tids, &l.filtered, &patience_ns, &site,
+                          &home, &stacks, &number, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]))
         return NULL;
     l.tids = tids.buf;
     l.count = (size_t)tids.len / sizeof *l.tids;
     l.patience_ns = patience_ns;
     l.site = site;
+    l.home = home;
+    l.stacks = stacks.buf;
+    l.stack_count = (size_t)stacks.len / (2 * sizeof *l.stacks);
     l.number = number;
     for (int i = 0; i < 6; i++) l.arguments[i] = a[i];
     Py_BEGIN_ALLOW_THREADS
@@ -564,13 +567,16 @@ static PyObject *call_in(PyObject *self, PyObject *args)
     if (error) l.error = error;
     Py_END_ALLOW_THREADS
     PyBuffer_Release(&tids);
+    PyBuffer_Release(&stacks);
     return Py_BuildValue("iKi", (int)l.ending, (unsigned long long)l.result, l.error);
 }
 
 static PyMethodDef methods[] = {
     {"call", call_in, METH_VARARGS,
-     "call(tids, filtered, patience_ns, site, number, arguments) -> (ending, result, errno)\n\n"
-     "One system call by a borrowed thread. tids: native 32-bit numbers, the best first."},
+     "call(tids, filtered, patience_ns, site, home, stacks, number, arguments) -> "
+     "(ending, result, errno)\n\n"
+     "One system call by a borrowed thread. tids: native 32-bit numbers, the best first; home, "
+     "stacks: as in struct loan."},
     {"publish", publish, METH_VARARGS,
      "publish(pid, memory_fd, writes, affected, stacks, tables, budget_ns, threads) -> "
      "(ending, pause_ns, threads, tid, where, pcs, errno)\n\n"

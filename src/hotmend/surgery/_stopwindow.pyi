@@ -14,6 +14,8 @@ def call(
     filtered: bool,
     patience_ns: int,
     site: int,
+    home: int,
+    stacks: bytes,
     number: int,
     arguments: tuple[int, int, int, int, int, int],
     /,

@@ -13,37 +13,35 @@ from collections.abc import Sequence
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.surgery import record
 from hotmend.surgery.errors import ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, State, applied, reverted
-from hotmend.surgery.module import find_modules
+from hotmend.surgery.module import Read, find_modules
 from hotmend.surgery.plan import ImagePlan, Plan, plan
-from hotmend.surgery.process import Ending, Process, Publication
+from hotmend.surgery.process import Ending, Process, Publication, Write
 from hotmend.surgery.publishing import Terms, publish
+from hotmend.surgery.settle import Unsettled, payload_ranges, settled
 from hotmend.surgery.standing import (
     in_place,
-    inherited,
     not_published,
     outcome,
     payload_mapped,
     refused,
+    untouched,
 )
 
 
 def apply(
     process: Process, hotpatch: Hotpatch, sha256: str, ledger: Ledger, terms: Terms
 ) -> Outcome:
-    """Apply ``hotpatch``, whose file has ``sha256`` and is kept in ``ledger``.
+    """Apply ``hotpatch``, whose file has ``sha256`` and is kept in ``ledger``. An earlier hotpatch
+    of the package is superseded in the same stop.
 
     Raises NotPermitted, ProcessError, LedgerError; every other ending is the outcome.
     """
     try:
-        known = ledger.of(process.identity)
+        known = settled(process, ledger, terms)
         made = planned(process, hotpatch, sha256, known)
-        if isinstance(made, Outcome) and made.refusal is not None:
-            for entry in inherited(process, ledger.entries()[0]):
-                ledger.record(entry)
-                if entry.sha256 == sha256:
-                    return outcome(process, OutcomeKind.ALREADY)
         if isinstance(made, Outcome):
             return made
         bound = next((i.image for i in made.images if not i.image.independent), None)
@@ -60,74 +58,107 @@ def apply(
         entry = _entry(process, hotpatch, sha256, made)
         ledger.record(entry)
         try:
-            return _carry_out(process, made, entry, ledger, terms)
+            return _carry_out(process, made, entry, _in_force(known, hotpatch), ledger, terms)
         except Refused:
             ledger.record(reverted(entry))
+            if not untouched(process, entry):  # it called exec: the memory we know is no more
+                return outcome(process, OutcomeKind.GONE)
             raise
     except ProcessGone:
         return outcome(process, OutcomeKind.GONE)
     except Refused as no:
         return refused(process, no.refusal)
+    except Unsettled as later:
+        return later.outcome
 
 
 def planned(
     process: Process, hotpatch: Hotpatch, sha256: str, known: Sequence[LedgerEntry]
 ) -> Plan | Outcome:
     """The plan for a process, or the outcome that makes one unnecessary or impossible.
-    ``known``: what the ledger says of the process."""
-    mine = [entry for entry in known if entry.package == hotpatch.package]
-    for entry in mine:
-        if entry.state is not State.REVERTED and in_place(process, entry):
-            if entry.sha256 == sha256:
-                return outcome(process, OutcomeKind.ALREADY)
-            return refused(
-                process,
-                Refusal(
-                    RefusalCode.OTHER_HOTPATCH,
-                    f"another hotpatch of {entry.package} ({entry.version}) is applied; "
-                    f"revert it first: hotmend revert --package {entry.package}",
-                    entry.package,
-                    (("sha256", entry.sha256),),
-                ),
-            )
+    ``known``: what is remembered of the process."""
+    in_force = _in_force(known, hotpatch)
+    if any(entry.sha256 == sha256 and in_place(process, entry) for entry in in_force):
+        return outcome(process, OutcomeKind.ALREADY)
     dormant = [
         (image.old_build_id, image.payload)
-        for entry in mine
+        for entry in known
         if entry.sha256 == sha256
         for image in entry.images
         if payload_mapped(process, image)
     ]
     maps = process.maps()
-    made = plan(hotpatch, find_modules(maps, process.read), maps, process.read, dormant)
+    modules = find_modules(maps, process.read)
+    made = plan(hotpatch, modules, maps, without(in_force, process.read), dormant)
     if made is None:
         return outcome(process, OutcomeKind.NOT_MAPPED)
     return refused(process, made) if isinstance(made, Refusal) else made
 
 
+def without(entries: Sequence[LedgerEntry], read: Read) -> Read:
+    """Reads memory as it would be if ``entries`` were reverted."""
+    writes = [write for entry in entries for image in entry.images for write in image.writes]
+
+    def reading(address: int, size: int) -> bytes:
+        data = bytearray(read(address, size))
+        for write in writes:
+            for at, byte in enumerate(write.before, write.address - address):
+                if 0 <= at < size:
+                    data[at] = byte
+        return bytes(data)
+
+    return reading if writes else read
+
+
+def _in_force(known: Sequence[LedgerEntry], hotpatch: Hotpatch) -> list[LedgerEntry]:
+    """The hotpatches of the same package that are applied: one at most, once settled."""
+    return [e for e in known if e.package == hotpatch.package and e.state is State.APPLIED]
+
+
 def _carry_out(
-    process: Process, made: Plan, entry: LedgerEntry, ledger: Ledger, terms: Terms
+    process: Process,
+    made: Plan,
+    entry: LedgerEntry,
+    superseded: Sequence[LedgerEntry],
+    ledger: Ledger,
+    terms: Terms,
 ) -> Outcome:
-    for image in made.images:
+    for image, remembered in zip(made.images, entry.images, strict=True):
         if not image.payload.reused:
             process.map_payload(image.payload.address, image.payload.size)
+        process.write(image.payload.address, record.encode(entry, remembered))
         for address, data in image.fill.pages:
             process.write(address, data)
     for image in made.images:
         _check_fill(process, image)
-    publication = Publication(
-        writes=tuple(detour.write for image in made.images for detour in image.detours),
-        affected=tuple(r for image in made.images for r in image.old_ranges),
-        strict=terms.strict,
-        budget_ms=terms.budget_ms,
-    )
-    attempt = publish(process, publication, terms)
+    attempt = publish(process, _publication(made, superseded, ledger, terms), terms)
+    if attempt.ending is Ending.FAILED:
+        settled(process, ledger, terms)
     if attempt.ending is not Ending.PUBLISHED:
         ledger.record(reverted(entry))
         return not_published(process, attempt)
     if not in_place(process, entry):
         raise ProcessError(f"process {process.identity.pid} does not read back as written")
+    for earlier in superseded:
+        ledger.record(reverted(earlier))
     ledger.record(applied(entry))
     return outcome(process, OutcomeKind.APPLIED, attempt.pause_ms)
+
+
+def _publication(
+    made: Plan, superseded: Sequence[LedgerEntry], ledger: Ledger, terms: Terms
+) -> Publication:
+    """All detours of all images, and the detours of what they supersede undone."""
+    images = [(image, entry) for entry in superseded for image in entry.images]
+    now = {w.address: (w.after, w.before) for image, _ in images for w in image.writes}
+    writes = []
+    for detour in (d for image in made.images for d in image.detours):
+        there, _ = now.pop(detour.write.address, (detour.write.before, b""))
+        writes.append(Write(detour.write.address, there, detour.write.after))
+    writes += [Write(address, there, before) for address, (there, before) in now.items()]
+    affected = [r for image in made.images for r in image.old_ranges]
+    affected += [r for image, entry in images for r in payload_ranges(image, entry, ledger)]
+    return Publication(tuple(writes), tuple(affected), terms.strict, terms.budget_ms)
 
 
 def _check_fill(process: Process, image: ImagePlan) -> None:
@@ -151,8 +182,8 @@ def _entry(process: Process, hotpatch: Hotpatch, sha256: str, made: Plan) -> Led
                 name=image.image.name,
                 old_build_id=image.image.old_build_id.hex,
                 bias=image.module.bias,
-                payload=image.payload.address,
-                span=image.payload.size,
+                payload=image.payload.base,
+                span=image.image.span,
                 filled=tuple(
                     (address, len(data), hashlib.sha256(data).hexdigest())
                     for address, data in image.fill.pages

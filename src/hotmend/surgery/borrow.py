@@ -9,46 +9,109 @@ from __future__ import annotations
 import array
 import errno
 import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import nativewindow, pyborrow
 from hotmend.surgery.errors import NotPermitted, ProcessGone, Refused
+from hotmend.surgery.process import Mapping
 
 _SYS_MMAP = 9
 _PROT_READ_EXEC = 0x1 | 0x4
 _MAP_FLAGS = 0x02 | 0x20 | 0x100000  # PRIVATE | ANONYMOUS | FIXED_NOREPLACE
 _SYSCALL = b"\x0f\x05"
+_RETURNING = b"\x0f\x05\xc3"
+_SIGRETURN = b"\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"  # mov $15, %rax; syscall
+_MOST_THREADS = 256
+_MOST_STACKS = 4096
+_GUARD_MOST = 1 << 20
+_STACK_MOST = 64 << 20
 _MINUS_ONE = (1 << 64) - 1
 _PATIENCE_S = 0.5
 
 
+Arguments = tuple[int, int, int, int, int, int]
+Lend = Callable[[bytes, bool, int, int, int, bytes, int, Arguments], tuple[int, int, int]]
+
+lend: Lend | None = None
+"""Who borrows in our place: set in a surgeon, which may not do it all by itself."""
+
+
+def lender() -> Lend:
+    """In C where the extension was built."""
+    return nativewindow.call if nativewindow.chosen() else pyborrow.call
+
+
 @dataclass(frozen=True)
 class SyscallSite:
-    """The address of a ``syscall`` instruction in the process's own code."""
+    """The address of a ``syscall`` instruction in the process's own code. ``home``: of its C
+    library's call of rt_sigreturn, where the ``syscall`` is followed by ``ret``; else 0."""
 
     address: int
+    home: int = 0
 
 
-def find_site(code: bytes, start: int) -> SyscallSite | None:
-    """The first ``syscall`` instruction's bytes in ``code`` mapped at ``start``."""
-    at = code.find(_SYSCALL)
-    return SyscallSite(start + at) if at >= 0 else None
+def find_site(code: Iterable[tuple[int, bytes]]) -> SyscallSite | None:
+    """The best in ``code``, (address, bytes) of executable memory: one from which a thread finds
+    home by itself, else any."""
+    plain = returning = home = 0
+    for start, data in code:
+        for found, pattern in ((plain, _SYSCALL), (returning, _RETURNING), (home, _SIGRETURN)):
+            at = data.find(pattern) if not found else -1
+            if at >= 0 and pattern is _SYSCALL:
+                plain = start + at
+            elif at >= 0 and pattern is _RETURNING:
+                returning = start + at
+            elif at >= 0:
+                home = start + at
+        if returning and home:
+            return SyscallSite(returning, home)
+    return SyscallSite(plain) if plain else None
 
 
-def map_memory(pid: int, site: SyscallSite, address: int, size: int) -> None:
+def stacks_of(maps: Sequence[Mapping]) -> list[tuple[int, int]]:
+    """(start, end) of the mappings that are a thread's stack for certain: the first thread's, and
+    those of the C library's threads, which lie behind a guard. Others, such as a coroutine's, may
+    have something of value right below."""
+    found = []
+    for before, mapping in pairwise([None, *maps]):
+        assert mapping is not None
+        size = mapping.end - mapping.start
+        guarded = (
+            before is not None
+            and before.end == mapping.start
+            and before.permissions.startswith("---")
+            and before.end - before.start <= _GUARD_MOST
+        )
+        if mapping.path == "[stack]" or (
+            guarded and not mapping.inode and "rw" in mapping.permissions and size <= _STACK_MOST
+        ):
+            found.append((mapping.start, mapping.end))
+    return found
+
+
+def map_memory(
+    pid: int, site: SyscallSite, stacks: Iterable[tuple[int, int]], address: int, size: int
+) -> None:
     """mmap(address, size, READ|EXEC, PRIVATE|ANONYMOUS|FIXED_NOREPLACE) by a borrowed thread.
 
     Raises Refused(mapping-failed), ProcessGone, NotPermitted.
     """
-    threads = _threads(pid)
+    threads = _threads(pid)[:_MOST_THREADS]
     call = (_SYS_MMAP, (address, size, _PROT_READ_EXEC, _MAP_FLAGS, _MINUS_ONE, 0))
     tids = array.array("i", [thread.tid for thread in threads])
     filtered = any(thread.filtered for thread in threads)
-    lend = nativewindow.call if nativewindow.chosen() else pyborrow.call
-    ending, result, error = lend(
-        tids.tobytes(), filtered, int(_PATIENCE_S * 1e9), site.address, *call
+    ending, result, error = (lend or lender())(
+        tids.tobytes(),
+        filtered,
+        int(_PATIENCE_S * 1e9),
+        site.address,
+        site.home,
+        array.array("Q", chain.from_iterable(islice(stacks, _MOST_STACKS))).tobytes(),
+        *call,
     )
     match pyborrow.Loan(ending):
         case pyborrow.Loan.ENDED:

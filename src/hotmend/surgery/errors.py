@@ -7,6 +7,7 @@
     ├── NotPermitted      the kernel does not let us at it
     ├── ProcessError      reading or writing it failed
     ├── LedgerError       the ledger cannot be read or written
+    ├── OrderError        a surgeon does not do what it was asked to
     └── Refused           carries the Refusal that is the answer for this process
 """
 
@@ -33,6 +34,10 @@ class ProcessError(SurgeryError):
 
 class LedgerError(SurgeryError):
     """The ledger is damaged or cannot be written."""
+
+
+class OrderError(SurgeryError):
+    """An order is no order, or disagrees with the package that came with it."""
 
 
 class Refused(SurgeryError):

@@ -100,6 +100,11 @@ class Ledger:
         entries = [e for e in self.of(entry.identity) if e.sha256 != entry.sha256]
         self._write(entry.identity, [*entries, entry])
 
+    def set_aside(self, identity: Identity) -> None:
+        """Put a damaged file where nobody reads it, but somebody may look at it."""
+        path = self._path(identity)
+        path.replace(path.with_suffix(".damaged"))
+
     def tidy(self, lives: Callable[[Identity], bool]) -> None:
         """Forget the processes that have ended, and those of earlier boots."""
         for boot in self._processes.parent.glob("*"):
@@ -206,13 +211,38 @@ def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
         ) from None
 
 
-def _to_json(entry: LedgerEntry) -> dict[str, Any]:
-    content = asdict(entry)
-    for image in content["images"]:
-        image["writes"] = [
-            [w["address"], w["before"].hex(), w["after"].hex()] for w in image["writes"]
-        ]
+def image_to_json(image: LedgerImage) -> dict[str, Any]:
+    content = asdict(image)
+    content["writes"] = [[w.address, w.before.hex(), w.after.hex()] for w in image.writes]
     return content
+
+
+def image_from_json(row: dict[str, Any]) -> LedgerImage:
+    """Raises ValueError, KeyError, TypeError."""
+    return LedgerImage(
+        name=str(row["name"]),
+        old_build_id=str(row["old_build_id"]),
+        bias=int(row["bias"]),
+        payload=int(row["payload"]),
+        span=int(row["span"]),
+        filled=tuple((int(address), int(size), str(sha)) for address, size, sha in row["filled"]),
+        writes=tuple(
+            Write(int(address), bytes.fromhex(before), bytes.fromhex(after))
+            for address, before, after in row["writes"]
+        ),
+    )
+
+
+def _to_json(entry: LedgerEntry) -> dict[str, Any]:
+    return {
+        "identity": asdict(entry.identity),
+        "command": entry.command,
+        "package": entry.package,
+        "version": entry.version,
+        "sha256": entry.sha256,
+        "state": entry.state.value,
+        "images": [image_to_json(image) for image in entry.images],
+    }
 
 
 def _read_entries(path: Path) -> list[LedgerEntry]:
@@ -232,22 +262,5 @@ def _from_json(row: dict[str, Any]) -> LedgerEntry:
         version=str(row["version"]),
         sha256=str(row["sha256"]),
         state=State(row["state"]),
-        images=tuple(
-            LedgerImage(
-                name=str(image["name"]),
-                old_build_id=str(image["old_build_id"]),
-                bias=int(image["bias"]),
-                payload=int(image["payload"]),
-                span=int(image["span"]),
-                filled=tuple(
-                    (int(address), int(size), str(digest))
-                    for address, size, digest in image["filled"]
-                ),
-                writes=tuple(
-                    Write(int(address), bytes.fromhex(before), bytes.fromhex(after))
-                    for address, before, after in image["writes"]
-                ),
-            )
-            for image in row["images"]
-        ),
+        images=tuple(image_from_json(image) for image in row["images"]),
     )

@@ -8,6 +8,7 @@ import os
 import select
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
@@ -116,7 +117,8 @@ class LinuxProcess:
 
     def map_payload(self, address: int, size: int) -> None:
         self._refuse_traced()
-        borrow.map_memory(self.pid, self._syscall_site(), address, size)
+        site, stacks = self._syscall_site(), borrow.stacks_of(self.maps())
+        borrow.map_memory(self.pid, site, stacks, address, size)
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
@@ -144,23 +146,14 @@ class LinuxProcess:
         return window.publish(target, publication)
 
     def _syscall_site(self) -> borrow.SyscallSite:
-        """A ``syscall`` instruction in the vdso, or in other code of the process."""
-        executable = [m for m in self.maps() if m.executable and "r" in m.permissions]
-        readable = False
-        for mapping in sorted(executable, key=lambda m: m.path != "[vdso]"):
-            if mapping.path == "[vsyscall]":
-                continue
-            for at in range(mapping.start, mapping.end, 1 << 20):
-                try:
-                    code = self.read(at, min(1 << 20, mapping.end - at))
-                except ProcessError:
-                    break
-                readable = True
-                site = borrow.find_site(code, at)
-                if site is not None:
-                    return site
-        if not readable:
+        """A ``syscall`` instruction in the process's own code."""
+        code = self._executable_code()
+        first = next(code, None)
+        if first is None:
             raise ProcessGone(f"process {self.pid} has ended, or runs another program now")
+        site = borrow.find_site(chain([first], code))
+        if site is not None:
+            return site
         raise Refused(
             Refusal(
                 RefusalCode.MAPPING_FAILED,
@@ -168,6 +161,18 @@ class LinuxProcess:
                 str(self.pid),
             )
         )
+
+    def _executable_code(self) -> Iterator[tuple[int, bytes]]:
+        """(address, bytes) of what it may execute, the C library's first."""
+        executable = [m for m in self.maps() if m.executable and "r" in m.permissions]
+        for mapping in sorted(executable, key=lambda m: "/libc" not in m.path):
+            if mapping.path == "[vsyscall]":
+                continue
+            for at in range(mapping.start, mapping.end, 1 << 20):
+                try:
+                    yield at, self.read(at, min(1 << 20, mapping.end - at))
+                except ProcessError:
+                    break
 
     def _refuse_foreign(self) -> None:
         with Path(f"/proc/{self.pid}/exe").open("rb") as program:

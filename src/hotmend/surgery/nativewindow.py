@@ -35,11 +35,13 @@ def call(
     filtered: bool,
     patience_ns: int,
     site: int,
+    home: int,
+    stacks: bytes,
     number: int,
     arguments: tuple[int, int, int, int, int, int],
 ) -> tuple[int, int, int]:
     """As ``pyborrow.call``."""
-    return _stopwindow.call(tids, filtered, patience_ns, site, number, arguments)
+    return _stopwindow.call(tids, filtered, patience_ns, site, home, stacks, number, arguments)
 
 
 def publish(

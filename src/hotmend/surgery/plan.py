@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hotmend.hotpatch.hotpatch import (
     DETOUR_SIZE,
@@ -24,6 +25,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.imports import Imports
 from hotmend.surgery.module import Module, Read
 from hotmend.surgery.process import PAGE, WORD, Mapping, Range, Write
+from hotmend.surgery.record import room_for
 
 _JMP = b"\xe9"
 _NEAR = (1 << 30) - (1 << 20)
@@ -35,11 +37,18 @@ _CLEARANCE = 1 << 20
 
 @dataclass(frozen=True)
 class MapPayload:
-    """Map ``size`` bytes at ``address``, unless ``reused``: an earlier apply left them there."""
+    """Map ``size`` bytes at ``address``, unless ``reused``: an earlier apply left them there.
+    The first ``lead`` of them are for the record, the payload follows."""
 
     address: int
     size: int
+    lead: int
     reused: bool
+
+    @property
+    def base(self) -> int:
+        """Where the payload begins."""
+        return self.address + self.lead
 
     def __str__(self) -> str:
         how = "reuse the dormant mapping" if self.reused else "map read-execute memory"
@@ -93,18 +102,9 @@ class ImagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """``applied``: every detour of the package is in place already."""
+    """What will be done, image by image."""
 
     images: tuple[ImagePlan, ...]
-    applied: bool = False
-
-
-@dataclass(frozen=True)
-class Dormant:
-    """A payload of this very package that an earlier apply mapped into this process."""
-
-    image: PatchedImage
-    address: int
 
 
 def plan(
@@ -154,7 +154,8 @@ def _plan_image(
     differing = _differing_function(image, module, read)
     if differing is not None:
         return differing
-    address = reuse if reuse is not None else _room(image, module, taken)
+    lead = room_for(image)
+    address = reuse - lead if reuse is not None else _room(image, module, taken)
     if address is None:
         return Refusal(
             RefusalCode.NO_ROOM_NEARBY,
@@ -162,13 +163,14 @@ def _plan_image(
             image.name,
             (("module", f"{module.start:#x}-{module.end:#x}"),),
         )
-    content = _content(image, module, address, imports)
+    payload = MapPayload(address, lead + image.span, lead, reuse is not None)
+    content = _content(image, module, payload.base, imports)
     if isinstance(content, Refusal):
         return content
     detours = []
     for function in image.functions:
         if function.entry is not None:
-            target = address + function.new_entry
+            target = payload.base + function.new_entry
             write = _detour(module.bias + function.entry, target, read)
             if write is None:
                 return Refusal(
@@ -177,10 +179,17 @@ def _plan_image(
                     function.name,
                 )
             detours.append(WriteDetour(function.name, target, write))
+    crowded = _overlapping(detours)
+    if crowded is not None:
+        return Refusal(
+            RefusalCode.ENTRY_TOO_SHORT,
+            f"the entries of {crowded} lie in one word; one write would undo the other",
+            crowded,
+        )
     return ImagePlan(
         image=image,
         module=module,
-        payload=MapPayload(address, image.span, reuse is not None),
+        payload=payload,
         fill=FillPayload(content),
         detours=tuple(detours),
         old_ranges=tuple(
@@ -188,7 +197,7 @@ def _plan_image(
             for function in image.functions
             for va, size in function.ranges
         ),
-        new_ranges=new_ranges(image, address),
+        new_ranges=new_ranges(image, payload.base),
     )
 
 
@@ -231,7 +240,7 @@ def _differing_function(image: PatchedImage, module: Module, read: Read) -> Refu
 def _room(image: PatchedImage, module: Module, taken: list[tuple[int, int]]) -> int | None:
     """A free page-aligned address from which everything is within reach, the nearest first."""
     low_end, high_end = module.bias + image.near[0], module.bias + image.near[1]
-    size = image.span
+    size = room_for(image) + image.span
     candidates = []
     edges = sorted(taken)
     gaps = zip([(0, _LOWEST), *edges], [*edges, (_HIGHEST, _HIGHEST)], strict=True)
@@ -299,6 +308,15 @@ def _apply(fixup: Fixup, target: int, address: int, pages: dict[int, bytearray])
         value = struct.pack("<Q", target)
     for at, byte in enumerate(value, fixup.offset):
         pages[at // PAGE][at % PAGE] = byte
+
+
+def _overlapping(detours: list[WriteDetour]) -> str | None:
+    """Two functions whose writes share bytes, by name."""
+    ordered = sorted(detours, key=lambda detour: detour.write.address)
+    for first, second in pairwise(ordered):
+        if first.write.address + len(first.write.after) > second.write.address:
+            return f"{first.function} and {second.function}"
+    return None
 
 
 def _detour(entry: int, target: int, read: Read) -> Write | None:

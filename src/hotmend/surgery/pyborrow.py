@@ -38,11 +38,14 @@ def call(
     filtered: bool,
     patience_ns: int,
     site: int,
+    home: int,
+    stacks: bytes,
     number: int,
     arguments: tuple[int, int, int, int, int, int],
 ) -> tuple[int, int, int]:
     """(Loan, result register, errno). ``tids``: native 32-bit numbers, the best first;
-    ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction.
+    ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction;
+    ``home``, ``stacks``: the way home of ``_borrow.h``, which is not paved here.
     """
     candidates = array.array("i", tids)
     patience_s = patience_ns / 1e9

@@ -9,10 +9,10 @@ from __future__ import annotations
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import ProcessGone, Refused
-from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, reverted
-from hotmend.surgery.plan import new_ranges
-from hotmend.surgery.process import Ending, Process, Publication, Range, Write
+from hotmend.surgery.ledger import Ledger, LedgerEntry, reverted
+from hotmend.surgery.process import Ending, Process, Publication, Write
 from hotmend.surgery.publishing import Terms, publish
+from hotmend.surgery.settle import Unsettled, payload_ranges, settled
 from hotmend.surgery.standing import in_place, not_published, outcome, refused, untouched
 
 
@@ -37,12 +37,14 @@ def revert(process: Process, entry: LedgerEntry, ledger: Ledger, terms: Terms) -
                 Write(w.address, w.after, w.before) for image in entry.images for w in image.writes
             ),
             affected=tuple(
-                r for image in entry.images for r in _payload_ranges(image, entry, ledger)
+                r for image in entry.images for r in payload_ranges(image, entry, ledger)
             ),
             strict=True,
             budget_ms=terms.budget_ms,
         )
         attempt = publish(process, publication, terms)
+        if attempt.ending is Ending.FAILED:
+            settled(process, ledger, terms)
         if attempt.ending is not Ending.PUBLISHED:
             return not_published(process, attempt)
         ledger.record(reverted(entry))
@@ -51,9 +53,5 @@ def revert(process: Process, entry: LedgerEntry, ledger: Ledger, terms: Terms) -
         return outcome(process, OutcomeKind.GONE)
     except Refused as no:
         return refused(process, no.refusal)
-
-
-def _payload_ranges(image: LedgerImage, entry: LedgerEntry, ledger: Ledger) -> tuple[Range, ...]:
-    hotpatch = ledger.hotpatch(entry.sha256)
-    patched = next(p for p in hotpatch.images if p.old_build_id.hex == image.old_build_id)
-    return new_ranges(patched, image.payload)
+    except Unsettled as later:
+        return later.outcome

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
 
 from hotmend.model.outcome import BlockedBy, Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import ProcessError
-from hotmend.surgery.ledger import LedgerEntry, LedgerImage, State
+from hotmend.surgery.ledger import LedgerEntry, LedgerImage
 from hotmend.surgery.process import Attempt, Ending, Process
 
 
@@ -29,30 +27,6 @@ def payload_mapped(process: Process, image: LedgerImage) -> bool:
         m.start <= image.payload and m.end >= image.payload + image.span and m.executable
         for m in process.maps()
     )
-
-
-def filled_rightly(process: Process, image: LedgerImage) -> bool:
-    """Every populated byte of the payload is as it was filled."""
-    try:
-        return all(
-            hashlib.sha256(process.read(address, size)).hexdigest() == digest
-            for address, size, digest in image.filled
-        )
-    except ProcessError:
-        return False
-
-
-def inherited(process: Process, entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
-    """What a process has from the parent that forked it: entries of other processes whose detours
-    and payloads are in this one, too. They become this process's own."""
-    return [
-        replace(entry, identity=process.identity, command=process.command)
-        for entry in entries
-        if entry.state is not State.REVERTED
-        and entry.identity != process.identity
-        and in_place(process, entry)
-        and all(filled_rightly(process, image) for image in entry.images)
-    ]
 
 
 def outcome(process: Process, kind: OutcomeKind, pause_ms: float | None = None) -> Outcome:

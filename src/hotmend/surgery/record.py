@@ -1,0 +1,82 @@
+"""What a payload says of itself: the ledger's entry, in front of the code, in the process's memory.
+
+So a child that inherited a hotpatch, a container whose ledger is elsewhere, and a ledger that was
+lost can all be answered from the process alone. A record is hostile input like everything else
+there: it is believed only as far as the memory that it speaks of bears it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from hotmend.hotpatch.hotpatch import PatchedImage
+from hotmend.surgery.errors import ProcessError
+from hotmend.surgery.ledger import LedgerEntry, LedgerImage, State, image_from_json, image_to_json
+from hotmend.surgery.process import PAGE, Mapping, Process
+
+_MAGIC = b"HOTMEND1"
+_HEAD = len(_MAGIC) + 32 + 4
+_MOST = 1 << 20
+_WORDS = 2048
+_OF_A_WRITE = 64
+_OF_A_RUN = 128
+
+
+def room_for(image: PatchedImage) -> int:
+    """Bytes to keep in front of the payload, whole pages: enough for any record of the image."""
+    size = _WORDS + len(image.functions) * _OF_A_WRITE + (len(image.chunks) + 1) * _OF_A_RUN
+    return -(-size // PAGE) * PAGE
+
+
+def encode(entry: LedgerEntry, image: LedgerImage) -> bytes:
+    """The record of one image of an entry."""
+    content = {
+        "package": entry.package,
+        "version": entry.version,
+        "sha256": entry.sha256,
+        "image": image_to_json(image),
+    }
+    data = json.dumps(content, separators=(",", ":")).encode()
+    return _MAGIC + hashlib.sha256(data).digest() + len(data).to_bytes(4, "little") + data
+
+
+def found(process: Process) -> list[LedgerEntry]:
+    """The entries that the process itself tells of, as if they were in the ledger. ``state`` is
+    "intent": whether the detours are in place is read from memory, too."""
+    entries: dict[str, LedgerEntry] = {}
+    for mapping in process.maps():
+        if mapping.inode or not mapping.executable or mapping.path.startswith("[v"):
+            continue
+        for record in _records(process, mapping):
+            digest = str(record["sha256"])
+            before = entries[digest].images if digest in entries else ()
+            entries[digest] = LedgerEntry(
+                process.identity,
+                process.command,
+                str(record["package"]),
+                str(record["version"]),
+                digest,
+                State.INTENT,
+                (*before, image_from_json(record["image"])),
+            )
+    return list(entries.values())
+
+
+def _records(process: Process, mapping: Mapping) -> Iterator[dict[str, Any]]:
+    """Two payloads never touch, so a record is at a mapping's start."""
+    try:
+        head = process.read(mapping.start, _HEAD)
+        size = int.from_bytes(head[-4:], "little")
+        if not head.startswith(_MAGIC) or size > min(_MOST, mapping.end - mapping.start - _HEAD):
+            return
+        data = process.read(mapping.start + _HEAD, size)
+        if hashlib.sha256(data).digest() != head[len(_MAGIC) : -4]:
+            return
+        record = json.loads(data)
+        image_from_json(record["image"])
+        yield record
+    except (ProcessError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
