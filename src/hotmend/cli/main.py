@@ -22,6 +22,8 @@ _COMMANDS = {
     "revert": "hotmend.cli.revert",
     "status": "hotmend.cli.status",
     "verify": "hotmend.cli.verify",
+    "watch": "hotmend.cli.watch",
+    "why": "hotmend.cli.why",
 }
 _EXTRAS = {"build": "build", "demo": "build"}
 

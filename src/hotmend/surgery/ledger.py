@@ -126,6 +126,10 @@ class Ledger:
             _replace(path, data, synced=True)
         return digest
 
+    def kept(self) -> set[str]:
+        """The sha256 of every hotpatch that is stored."""
+        return {path.stem for path in (self.folder / "hotpatches").glob("*.hotpatch")}
+
     def hotpatch(self, sha256: str) -> Hotpatch:
         """A stored hotpatch. Raises LedgerError when it is missing or damaged."""
         path = self.folder / "hotpatches" / f"{sha256}.hotpatch"
