@@ -29,8 +29,8 @@ from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
+from victims import program
 
-VICTIMS = Path(__file__).parent / "victims"
 ROWS = (
     (1, "idle", 1.0),
     (16, "idle", 2.0),
@@ -68,7 +68,7 @@ def main() -> None:
 def row(threads: int, temper: str, goal: float | None, rounds: int) -> str:
     with (
         tempfile.TemporaryDirectory() as folder,
-        workshop.running("crowd", str(threads), temper, path=_program("crowd")) as target,
+        workshop.running("crowd", str(threads), temper, path=program("crowd")) as target,
     ):
         ledger = Ledger(Path(folder))
         sha256 = ledger.keep(encode(HOTPATCH))
@@ -161,26 +161,12 @@ def _floor(pid: int, rounds: int, priority: str) -> list[float]:
     with LinuxProcess(pid) as process:
         address = workshop.range_of(process, "answer").start // 8 * 8
     run = subprocess.run(
-        [str(_program("floor")), str(pid), hex(address), str(rounds), priority],
+        [str(program("floor")), str(pid), hex(address), str(rounds), priority],
         check=True,
         capture_output=True,
         text=True,
     )
     return [int(line) / 1e6 for line in run.stdout.split()]
-
-
-def _program(name: str) -> Path:
-    path = workshop.folder() / name
-    if not path.exists():
-        old = workshop.library()
-        subprocess.run(
-            [
-                *("gcc", "-O2", "-pthread", f"-I{workshop.SOURCES}", str(VICTIMS / f"{name}.c")),
-                *(str(old), f"-Wl,-rpath,{old.parent}", "-o", str(path)),
-            ],
-            check=True,
-        )
-    return path
 
 
 def _high(values: tuple[float, ...]) -> float:

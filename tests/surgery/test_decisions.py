@@ -57,7 +57,7 @@ def test_the_ledger_speaks_before_the_first_write_and_the_payload_is_ready_befor
     assert put(process, hotpatch, ledger).kind is OutcomeKind.APPLIED
     process.before = lambda _: None
     touching = [step for step in seen if step[0] != "read"]
-    steps = ("map_payload", "write", "write", "publish")
+    steps = ("map_memory", "write", "write", "publish")
     assert touching == [(name, State.INTENT) for name in steps]
     last_write = max(i for i, step in enumerate(seen) if step[0] == "write")
     assert "read" in {name for name, _ in seen[last_write : seen.index(touching[-1])]}

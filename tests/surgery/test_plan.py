@@ -160,7 +160,7 @@ def test_a_dormant_payload_is_used_again() -> None:
     process = process_with("old")
     hotpatch = workshop.hotpatch("answer")
     first = planned(process, hotpatch).images[0].payload
-    process.map_payload(first.address, first.size)
+    process.map_memory(first.address, first.size)
     maps = process.maps()
     known = [(hotpatch.images[0].old_build_id.hex, first.base)]
     again = plan(hotpatch, find_modules(maps, process.read), maps, process.read, known)

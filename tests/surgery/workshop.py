@@ -19,6 +19,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from hotmend.binary.frames import eh_frame, read_frames
 from hotmend.hotpatch.hotpatch import PAGE, Fixup, Function, Hotpatch, Made, PatchedImage
 from hotmend.model.build_id import BuildId
 from hotmend.surgery.linux import LinuxProcess
@@ -57,6 +58,11 @@ def program(name: str) -> Path:
     """tests/targets/NAME.c, linked against the old build."""
     path = folder() / name
     source = SOURCES / f"{name}.c"
+    if not source.exists():
+        old = library()
+        cxx = ("g++", *_FLAGS, SOURCES / f"{name}.cpp", old, f"-Wl,-rpath,{old.parent}")
+        subprocess.run([*map(str, cxx), "-o", str(path)], check=True, capture_output=True)
+        return path
     if name == "alone":
         _gcc("-static", source, SOURCES / "victim.c", "-o", path)
     elif name == "bits32":
@@ -163,12 +169,15 @@ def hotpatch(
     span: int = 0,
     old_build_id: BuildId | None = None,
     package: str = "libvictim1",
+    framed: bool = True,
 ) -> Hotpatch:
     """A hotpatch of these functions of libvictim. ``tail`` follows the functions' bytes."""
     old, fixed = library("old"), library("fixed")
     before, after = symbols(old), symbols(fixed)
     payload = b""
     functions = []
+    frames = {frame.start: frame for frame in read_frames(fixed.read_bytes(), "fixed")}
+    moved = []
     for name in sorted(names, key=lambda n: before[n]):
         body = code(fixed, *after[name])
         payload += b"\xcc" * (-len(payload) % 16)
@@ -182,8 +191,15 @@ def hotpatch(
                 new_entry=len(payload),
             )
         )
+        moved.append((len(payload), frames[after[name][0]]))
         payload += body
     payload += tail
+    table = 0, 0
+    if framed:
+        payload += b"\0" * (-len(payload) % 8)
+        data = eh_frame(moved, len(payload))
+        table = len(payload), len(data)
+        payload += data
     image = PatchedImage(
         name="libvictim.so.1",
         old_build_id=old_build_id or build_id(old),
@@ -193,6 +209,7 @@ def hotpatch(
         fixups=tuple(fixups),
         functions=tuple(functions),
         near=(0, 0x8000),
+        frames=table,
         independent=independent,
         dependence="" if independent else "its functions were built by hand",
     )

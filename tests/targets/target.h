@@ -16,6 +16,7 @@ int answer(int one);
 int other(int one);
 long hold(int fd);
 long hold_deep(int fd, int depth);
+int call_back(int (*back)(int), int depth);
 
 static void say(long value)
 {

@@ -31,3 +31,10 @@ long hold_deep(int fd, int depth)
     if (depth > 0) return hold_deep(fd, depth - 1) + (depth == 1 ? RESULT : 0);
     return raw_read(fd, &byte) == 1 ? 0 : -1000;
 }
+
+/* Calls its caller back, and is still there when that returns, throws, jumps or sleeps. */
+int call_back(int (*back)(int), int depth)
+{
+    int result = back(depth);
+    return result + RESULT * 100;
+}

@@ -6,11 +6,9 @@ import io
 from collections.abc import Iterable, Iterator
 
 import lief
-from elftools.common.exceptions import ELFError
-from elftools.dwarf.callframe import FDE
-from elftools.elf.elffile import ELFFile
 
 from hotmend.binary.errors import BinaryError
+from hotmend.binary.frames import Frame, read_frames
 from hotmend.binary.image import Image, Relocation, Section, Symbol
 from hotmend.binary.x86_64 import slot_of_stub
 from hotmend.model.build_id import BuildId
@@ -54,13 +52,15 @@ def load(data: bytes, name: str) -> Image:
     }
     symbols = tuple(_symbol(symbol, libraries) for symbol in parsed.dynamic_symbols)
     relocations = {r.va: r for r in _relocations(parsed, libraries)}
+    frames = _frames(data, sections, name)
     return Image(
         name=_soname(parsed) or name,
         build_id=_build_id(parsed, name),
         sections=sections,
         symbols=symbols,
         relocations=relocations,
-        ranges=tuple(_function_ranges(data, sections, name)),
+        ranges=tuple(_ranges(frames, name)),
+        frames=frames,
         stubs=dict(_stubs(parsed, relocations)),
         needed=tuple(str(library) for library in parsed.libraries),
         constructors=tuple(_constructors(sections, relocations)),
@@ -146,29 +146,29 @@ def _build_id(parsed: lief.ELF.Binary, name: str) -> BuildId:
     raise BinaryError(f"{name} has no build-id; link it with --build-id, Hotmend matches by it")
 
 
-def _function_ranges(
-    data: bytes, sections: Iterable[Section], name: str
-) -> Iterator[tuple[int, int]]:
+def _frames(data: bytes, sections: Iterable[Section], name: str) -> dict[int, Frame]:
+    """The frames of functions, by start; the longest where several begin at one place."""
     code = [s for s in sections if s.executable and s.name not in (*_PLT_NAMES, ".init", ".fini")]
-    try:
-        dwarf = ELFFile(io.BytesIO(data)).get_dwarf_info()
-        entries = dwarf.EH_CFI_entries() if dwarf.has_EH_CFI() else []
-    except (ELFError, AssertionError, KeyError, ValueError) as error:
-        raise BinaryError(f"{name}: its .eh_frame cannot be read ({error})") from None
-    if not entries:
+    frames: dict[int, Frame] = {}
+    seen = False
+    for frame in read_frames(data, name):
+        seen = True
+        inside = any(s.va <= frame.start and frame.start + frame.size <= s.end for s in code)
+        known = frames.get(frame.start)
+        if frame.size and inside and (known is None or known.size < frame.size):
+            frames[frame.start] = frame
+    if not seen:
         raise BinaryError(f"{name} has no .eh_frame; Hotmend finds functions by it")
-    ranges: dict[int, int] = {}
-    for entry in entries:
-        if isinstance(entry, FDE):
-            start, size = entry.header["initial_location"], entry.header["address_range"]
-            if size and any(s.va <= start and start + size <= s.end for s in code):
-                ranges[start] = max(size, ranges.get(start, 0))
+    return dict(sorted(frames.items()))
+
+
+def _ranges(frames: dict[int, Frame], name: str) -> Iterator[tuple[int, int]]:
     end = 0
-    for start, size in sorted(ranges.items()):
+    for start, frame in frames.items():
         if start < end:
             raise BinaryError(f"{name}: two functions overlap at {start:#x}")
-        end = start + size
-        yield start, size
+        end = start + frame.size
+        yield start, frame.size
 
 
 def _stubs(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from hotmend.binary.frames import Frame
 from hotmend.model.build_id import BuildId
 
 
@@ -59,7 +60,8 @@ class Relocation:
 @dataclass(frozen=True)
 class Image:
     """``ranges``: (start, size) of every function range that .eh_frame describes, ascending,
-    within executable sections other than PLTs. ``stubs``: va of a PLT stub -> va of its slot."""
+    within executable sections other than PLTs; ``frames``: how to unwind each, by its start.
+    ``stubs``: va of a PLT stub -> va of its slot."""
 
     name: str
     build_id: BuildId
@@ -67,6 +69,7 @@ class Image:
     symbols: tuple[Symbol, ...]
     relocations: Mapping[int, Relocation]
     ranges: tuple[tuple[int, int], ...]
+    frames: Mapping[int, Frame]
     stubs: Mapping[int, int]
     needed: tuple[str, ...]
     constructors: tuple[int, ...]

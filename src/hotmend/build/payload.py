@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
+from hotmend.binary.frames import eh_frame
 from hotmend.diff.changeset import ChangeSet, Replacement
 from hotmend.diff.resolve import Constants, Slot, ToOld
 from hotmend.diff.unit import Unit
@@ -23,6 +24,7 @@ from hotmend.hotpatch.hotpatch import (
 
 _SLOT_SIZE = 8
 _STUB_SIZE = 6
+_FRAMES_ALIGNED = 8
 
 
 def patched_image(changes: ChangeSet) -> PatchedImage:
@@ -58,8 +60,9 @@ class _Payload:
                         self._pieces[start] = max(self._pieces.get(start, b""), data, key=len)
                     case Slot():
                         self._slot(resolution)
+        base = min(self._pieces) // PAGE * PAGE
+        frames = self._frames()
         chunks = _merged(self._pieces)
-        base = chunks[0][0] // PAGE * PAGE
         end = chunks[-1][0] + len(chunks[-1][1])
         return PatchedImage(
             name=self._new.name,
@@ -75,9 +78,21 @@ class _Payload:
                 function for r in changes.replacements for function in self._functions(r, base)
             ),
             near=(0, self._old.end),
+            frames=(frames[0] - base, frames[1]),
             independent=changes.independent,
             dependence=changes.dependence,
         )
+
+    def _frames(self) -> tuple[int, int]:
+        """An .eh_frame for the carried code, behind everything else: (va, size)."""
+        units = (*(r.new for r in self._changes.replacements), *self._changes.added)
+        starts = sorted(start for unit in units for start, _ in unit.parts)
+        known = [self._new.frames[start] for start in starts if start in self._new.frames]
+        last = max(self._pieces)
+        va = -(-(last + len(self._pieces[last])) // _FRAMES_ALIGNED) * _FRAMES_ALIGNED
+        data = eh_frame(((frame.start, frame) for frame in known), va)
+        self._pieces[va] = data
+        return va, len(data)
 
     def _slot(self, slot: Slot) -> None:
         """A slot of our own for a new import, and the stub that jumps through it."""

@@ -10,7 +10,7 @@ from hotmend.diff.alignment import Alignment
 from hotmend.diff.changeset import ChangeSet, Replacement
 from hotmend.diff.identical import Comparison
 from hotmend.diff.layout import Layout, examine
-from hotmend.diff.lifetime import loops_for_ever, only_texts, start_up_units
+from hotmend.diff.lifetime import catches, loops_for_ever, only_texts, start_up_units
 from hotmend.diff.match import Matching, match
 from hotmend.diff.noise import only_line_numbers
 from hotmend.diff.place import InData, InFunction
@@ -130,6 +130,13 @@ class _Differ:
             return Refusal(
                 RefusalCode.UNMAPPED_REFERENCE,
                 f"{name} is code or data in .text that .eh_frame does not describe",
+                name,
+                self._sizes(alignment),
+            )
+        if catches(self.matching.old, alignment.old.unit) or catches(self.matching.new, unit):
+            return Refusal(
+                RefusalCode.EXCEPTION_TABLE,
+                f"{name} has a table of its own for exceptions, which a payload cannot carry",
                 name,
                 self._sizes(alignment),
             )

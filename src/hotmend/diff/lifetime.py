@@ -48,6 +48,12 @@ def loops_for_ever(body: Body) -> bool:
     )
 
 
+def catches(program: Program, unit: Unit) -> bool:
+    """Exceptions stop in it, or clean up in it: a part of it has a table for them."""
+    frames = program.image.frames
+    return any(start in frames and frames[start].catches for start, _ in unit.parts)
+
+
 def only_texts(alignment: Alignment, comparison: Comparison) -> bool:
     """The two bodies are the same but for the words of strings that they refer to."""
     if alignment.old.unit.masked != alignment.new.unit.masked:

@@ -66,6 +66,8 @@ def _check_image(image: PatchedImage) -> None:
         _expect(offset >= end and len(data) > 0, f"{name}: chunks overlap or are out of order")
         end = offset + len(data)
     _expect(end <= image.span, f"{name}: a chunk lies outside the span")
+    offset, size = image.frames
+    _expect(0 <= offset <= end and 0 <= size <= end - offset, f"{name}: its frames lie outside")
     _check_fixups(image)
     _check_functions(image)
 

@@ -113,6 +113,7 @@ def _image_to_json(image: PatchedImage) -> dict[str, Any]:
         "new_build_id": image.new_build_id.hex,
         "span": image.span,
         "near": list(image.near),
+        "frames": list(image.frames),
         "independent": image.independent,
         "dependence": image.dependence,
         "chunks": [[offset, len(data)] for offset, data in image.chunks],
@@ -160,6 +161,7 @@ def _image_from_json(row: _Reader, payload: bytes, at: int) -> tuple[PatchedImag
         fixups=_fixups(row, imports),
         functions=tuple(_function(entry) for entry in row.list("functions", MAX_FUNCTIONS)),
         near=_pair(row.value("near")),
+        frames=_pair(row.value("frames")),
         independent=row.flag("independent"),
         dependence=row.text("dependence"),
     )

@@ -81,7 +81,8 @@ class PatchedImage:
     ``name``: its soname, or file name for a program. ``chunks``: (offset, bytes), ascending, not
     overlapping. ``span``: size of the payload's mapping, a multiple of the page size.
     ``near``: (lowest, highest) old va that the payload and its fixups must reach with a signed
-    32-bit displacement. ``independent``: entry consistency is enough; ``dependence`` says why not.
+    32-bit displacement. ``frames``: (offset, size) of the payload's .eh_frame, size 0 for none.
+    ``independent``: entry consistency is enough; ``dependence`` says why not.
     """
 
     name: str
@@ -92,6 +93,7 @@ class PatchedImage:
     fixups: tuple[Fixup, ...]
     functions: tuple[Function, ...]
     near: tuple[int, int]
+    frames: tuple[int, int] = (0, 0)
     independent: bool = False
     dependence: str = ""
 

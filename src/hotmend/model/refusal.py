@@ -26,6 +26,7 @@ class RefusalCode(StrEnum):
     NEVER_RETURNS = "never-returns"
     ENTRY_TOO_SHORT = "entry-too-short"
     BRANCH_INTO_ENTRY = "branch-into-entry"
+    EXCEPTION_TABLE = "exception-table"
     RUNS_BEFORE_PATCH = "runs-before-patch"
     DEPENDS_ON_REFUSED = "depends-on-refused"
 

@@ -29,6 +29,8 @@
 #define O_SUSPEND_SECCOMP (1 << 21)
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
+#define A_FUNCTION (~0ULL)
+
 enum loan_ending { CALLED, NO_THREAD, ENDED, REFUSED_TRACE, REFUSED_SECCOMP };
 
 struct loan {
@@ -40,7 +42,7 @@ struct loan {
     uint64_t home; /* of the C library's rt_sigreturn, 0 for none */
     const uint64_t *stacks; /* (start, end) of mappings that are a thread's stack and nothing else */
     size_t stack_count;
-    uint64_t number, arguments[6];
+    uint64_t number, arguments[6]; /* number: A_FUNCTION to call the function at `site` */
     /* answers */
     enum loan_ending ending;
     uint64_t result;
@@ -194,6 +196,63 @@ static int call(struct loan *l, struct thread *t)
     return interrupted_again(t, 0);
 }
 
+/* ---- a function ------------------------------------------------------------------------------ */
+
+/* Calls in which threads wait for the world, and which neither an allocator nor an unwinder makes:
+ * a thread that sits in one holds none of their locks. futex is not among them. */
+static const unsigned short resting[] = {
+    SYS_read, SYS_poll, SYS_select, SYS_pause, SYS_nanosleep, SYS_accept, SYS_recvfrom, SYS_recvmsg,
+    SYS_wait4, SYS_rt_sigtimedwait, SYS_rt_sigsuspend, SYS_clock_nanosleep, SYS_epoll_wait,
+    SYS_waitid, SYS_pselect6, SYS_ppoll, SYS_epoll_pwait, SYS_accept4, SYS_epoll_pwait2,
+};
+
+static int rests(const struct user_regs_struct *own)
+{
+    for (size_t i = 0; i < sizeof resting / sizeof *resting; i++)
+        if (own->orig_rax == resting[i]) return 1;
+    return 0;
+}
+
+/* Let the thread run a function of its process, from which it returns by its way home. 1: done;
+ * 0: not this thread, or it has not come back in time, and will by itself; -1: dead. */
+static int invoke(struct loan *l, struct thread *t, int64_t deadline)
+{
+    struct user_regs_struct own, ours;
+    uint64_t home;
+    int deliver = 0;
+    if (ptrace(PTRACE_GETREGS, t->tid, NULL, &own) < 0) return -1;
+    if (!rests(&own) || !(home = pave(l, t->tid, &own))) return 0;
+    ours = own;
+    ours.rip = l->site;
+    ours.rsp = home - 8; /* the return address is there */
+    ours.orig_rax = ~0ULL;
+    ours.rax = 0;
+    arrange(l, &ours);
+    if (ptrace(PTRACE_SETREGS, t->tid, NULL, &ours) < 0) return -1;
+    for (;;) {
+        if (ptrace(PTRACE_SYSCALL, t->tid, NULL, (void *)(intptr_t)deliver) < 0) return -1;
+        t->stopped = 0;
+        while (!settled(t, 1))
+            if (now_ns() > deadline) { /* it waits for a lock */
+                ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+                while (!settled(t, 1)) continue;
+                return t->dead ? -1 : 0;
+            }
+        if (t->dead) return -1;
+        deliver = signal_of(t);
+        if (t->status != SYSCALL_STOP) continue;
+        if (ptrace(PTRACE_GETREGS, t->tid, NULL, &ours) < 0) return -1;
+        if (ours.orig_rax == SIGRETURN && ours.rsp == home) break;
+    }
+    ours.orig_rax = ~0ULL; /* there is no need to call it: its own registers come from us */
+    if (ptrace(PTRACE_SETREGS, t->tid, NULL, &ours) < 0) return -1;
+    if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0) return -1;
+    t->stopped = 0;
+    while (!settled(t, 1)) continue;
+    if (t->dead || ptrace(PTRACE_SETREGS, t->tid, NULL, &own) < 0) return -1;
+    return interrupted_again(t, 0) < 0 ? -1 : 1;
+}
+
 static void lend(struct loan *l, struct thread *t)
 {
     long options = PTRACE_O_TRACESYSGOOD | O_SUSPEND_SECCOMP;
@@ -207,9 +266,15 @@ static void lend(struct loan *l, struct thread *t)
         options = PTRACE_O_TRACESYSGOOD;
         ptrace(PTRACE_SETOPTIONS, t->tid, NULL, (void *)options);
     }
-    if (!suspended && l->filtered) l->ending = REFUSED_SECCOMP;
-    else l->ending = call(l, t) < 0 ? ENDED : CALLED;
-    ptrace(PTRACE_DETACH, t->tid, NULL, NULL);
+    if (!suspended && l->filtered) {
+        l->ending = REFUSED_SECCOMP;
+    } else if (l->number == A_FUNCTION) {
+        int done = invoke(l, t, now_ns() + l->patience_ns);
+        l->ending = done < 0 ? ENDED : done ? CALLED : NO_THREAD;
+    } else {
+        l->ending = call(l, t) < 0 ? ENDED : CALLED;
+    }
+    ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)signal_of(t));
 }
 
 static void borrow(void *argument)
@@ -228,6 +293,7 @@ static void borrow(void *argument)
         ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL);
         if (rest(&t, now_ns() + l->patience_ns) == 0) {
             lend(l, &t);
+            if (l->number == A_FUNCTION && l->ending == NO_THREAD) continue;
             return;
         }
         if (!t.dead) l->ending = NO_THREAD; /* it is released when we end */

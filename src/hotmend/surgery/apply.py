@@ -17,8 +17,8 @@ from hotmend.surgery import record
 from hotmend.surgery.errors import ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, State, applied, reverted
 from hotmend.surgery.module import Read, find_modules
-from hotmend.surgery.plan import ImagePlan, Plan, plan
-from hotmend.surgery.process import Ending, Process, Publication, Write
+from hotmend.surgery.plan import ImagePlan, Plan, RegisterFrames, plan
+from hotmend.surgery.process import PAGE, Attempt, Ending, Process, Publication, Write
 from hotmend.surgery.publishing import Terms, publish
 from hotmend.surgery.settle import Unsettled, payload_ranges, settled
 from hotmend.surgery.standing import (
@@ -28,6 +28,15 @@ from hotmend.surgery.standing import (
     payload_mapped,
     refused,
     untouched,
+)
+
+_REST_S = 0.02
+_NOBODY_AT_REST = Attempt(
+    Ending.BLOCKED,
+    0.0,
+    0,
+    None,
+    "no thread rests in a call in which it could tell the unwinder of the new code",
 )
 
 
@@ -125,12 +134,16 @@ def _carry_out(
 ) -> Outcome:
     for image, remembered in zip(made.images, entry.images, strict=True):
         if not image.payload.reused:
-            process.map_payload(image.payload.address, image.payload.size)
+            process.map_memory(image.payload.address, image.payload.size)
         process.write(image.payload.address, record.encode(entry, remembered))
         for address, data in image.fill.pages:
             process.write(address, data)
     for image in made.images:
         _check_fill(process, image)
+    for step in (image.frames for image in made.images if image.frames is not None):
+        if not _register(process, step, terms):
+            ledger.record(reverted(entry))
+            return not_published(process, _NOBODY_AT_REST)
     attempt = publish(process, _publication(made, superseded, ledger, terms), terms)
     if attempt.ending is Ending.FAILED:
         settled(process, ledger, terms)
@@ -143,6 +156,20 @@ def _carry_out(
         ledger.record(reverted(earlier))
     ledger.record(applied(entry))
     return outcome(process, OutcomeKind.APPLIED, attempt.pause_ms)
+
+
+def _register(process: Process, step: RegisterFrames, terms: Terms) -> bool:
+    """Tell the unwinder, once; False when no thread could be asked to within the patience."""
+    if not any(m.start <= step.scratch < m.end and "w" in m.permissions for m in process.maps()):
+        process.map_memory(step.scratch, PAGE, writable=True)
+    deadline = terms.clock() + terms.patience_s
+    while not any(process.read(step.scratch, PAGE)):
+        if process.call_function(step.function, (step.begin, step.scratch)):
+            return True
+        if terms.clock() + _REST_S > deadline:
+            return False
+        terms.sleep(_REST_S)
+    return True
 
 
 def _publication(

@@ -10,7 +10,7 @@ import array
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hotmend.surgery.errors import NotPermitted, ProcessGone, Refused
 from hotmend.surgery.process import Mapping
 
 _SYS_MMAP = 9
-_PROT_READ_EXEC = 0x1 | 0x4
+_PROT_READ, _PROT_WRITE, _PROT_EXEC = 0x1, 0x2, 0x4
 _MAP_FLAGS = 0x02 | 0x20 | 0x100000  # PRIVATE | ANONYMOUS | FIXED_NOREPLACE
 _SYSCALL = b"\x0f\x05"
 _RETURNING = b"\x0f\x05\xc3"
@@ -52,6 +52,14 @@ class SyscallSite:
 
     address: int
     home: int = 0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a process has for a borrowed thread to stand on: ``stacks`` as of ``stacks_of``."""
+
+    site: SyscallSite
+    stacks: Sequence[tuple[int, int]]
 
 
 def find_site(code: Iterable[tuple[int, bytes]]) -> SyscallSite | None:
@@ -93,26 +101,12 @@ def stacks_of(maps: Sequence[Mapping]) -> list[tuple[int, int]]:
     return found
 
 
-def map_memory(
-    pid: int, site: SyscallSite, stacks: Iterable[tuple[int, int]], address: int, size: int
-) -> None:
-    """mmap(address, size, READ|EXEC, PRIVATE|ANONYMOUS|FIXED_NOREPLACE) by a borrowed thread.
-
-    Raises Refused(mapping-failed), ProcessGone, NotPermitted.
-    """
-    threads = _threads(pid)[:_MOST_THREADS]
-    call = (_SYS_MMAP, (address, size, _PROT_READ_EXEC, _MAP_FLAGS, _MINUS_ONE, 0))
-    tids = array.array("i", [thread.tid for thread in threads])
-    filtered = any(thread.filtered for thread in threads)
-    ending, result, error = (lend or lender())(
-        tids.tobytes(),
-        filtered,
-        int(_PATIENCE_S * 1e9),
-        site.address,
-        site.home,
-        array.array("Q", chain.from_iterable(islice(stacks, _MOST_STACKS))).tobytes(),
-        *call,
-    )
+def map_memory(pid: int, ground: Ground, address: int, size: int, *, writable: bool) -> None:
+    """mmap(address, size, READ|EXEC or READ|WRITE, PRIVATE|ANONYMOUS|FIXED_NOREPLACE) by a
+    borrowed thread. Raises Refused(mapping-failed), ProcessGone, NotPermitted."""
+    protection = _PROT_READ | (_PROT_WRITE if writable else _PROT_EXEC)
+    arguments = (address, size, protection, _MAP_FLAGS, _MINUS_ONE, 0)
+    ending, result, error = _borrowed(pid, _threads(pid), ground, _SYS_MMAP, arguments)
     match pyborrow.Loan(ending):
         case pyborrow.Loan.ENDED:
             raise ProcessGone(f"process {pid} ended")
@@ -139,6 +133,34 @@ def map_memory(
             f"process {pid} cannot map {size:,} bytes at {address:#x}: {os.strerror(number)}",
             number,
         )
+
+
+def call_function(pid: int, ground: Ground, function: int, arguments: tuple[int, int]) -> bool:
+    """``function(*arguments)`` by a thread that rests in a call which holds no locks; False when
+    none does. Raises ProcessGone."""
+    at = replace(ground, site=replace(ground.site, address=function))
+    resting = [thread for thread in _threads(pid) if not thread.asleep]
+    ending, _, _ = _borrowed(pid, resting, at, pyborrow.A_FUNCTION, (*arguments, 0, 0, 0, 0))
+    if ending == pyborrow.Loan.ENDED and resting:
+        raise ProcessGone(f"process {pid} ended")
+    return ending == pyborrow.Loan.CALLED
+
+
+def _borrowed(
+    pid: int, threads: list[_Thread], ground: Ground, number: int, arguments: Arguments
+) -> tuple[int, int, int]:
+    tids = array.array("i", [thread.tid for thread in threads[:_MOST_THREADS]])
+    stacks = array.array("Q", chain.from_iterable(islice(ground.stacks, _MOST_STACKS)))
+    return (lend or lender())(
+        tids.tobytes(),
+        any(thread.filtered for thread in threads),
+        int(_PATIENCE_S * 1e9),
+        ground.site.address,
+        ground.site.home,
+        stacks.tobytes(),
+        number,
+        arguments,
+    )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class FakeThread:
 
 @dataclass
 class FakeProcess:
-    """``before`` is called with the name of each operation, "read", "write", "map_payload" or
+    """``before`` is called with the name of each operation, "read", "write", "map_memory" or
     "publish", before it happens: it may look, change things, or raise. ``pause_ms``: what each
     stop takes."""
 
@@ -56,11 +56,15 @@ class FakeProcess:
         self._begin("write")
         self._put(address, data)
 
-    def map_payload(self, address: int, size: int) -> None:
-        self._begin("map_payload")
+    def map_memory(self, address: int, size: int, *, writable: bool = False) -> None:
+        self._begin("map_memory")
         if any(m.start < address + size and address < m.end for m in self._memory):
             raise ProcessError(f"process {self.identity.pid} has something at {address:#x}")
-        self.place(address, bytes(size))
+        self.place(address, bytes(size), "rw-p" if writable else "r-xp")
+
+    def call_function(self, function: int, arguments: tuple[int, int]) -> bool:
+        self._begin("call_function")
+        return True
 
     def publish(self, publication: Publication) -> Attempt:
         self._begin("publish")

@@ -115,10 +115,13 @@ class LinuxProcess:
     def modules(self) -> list[Module]:
         return find_modules(self.maps(), self.read)
 
-    def map_payload(self, address: int, size: int) -> None:
+    def map_memory(self, address: int, size: int, *, writable: bool = False) -> None:
         self._refuse_traced()
-        site, stacks = self._syscall_site(), borrow.stacks_of(self.maps())
-        borrow.map_memory(self.pid, site, stacks, address, size)
+        borrow.map_memory(self.pid, self._ground(), address, size, writable=writable)
+
+    def call_function(self, function: int, arguments: tuple[int, int]) -> bool:
+        self._refuse_traced()
+        return borrow.call_function(self.pid, self._ground(), function, arguments)
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
@@ -144,6 +147,9 @@ class LinuxProcess:
         stacks = [(m.start, m.end) for m in maps if "w" in m.permissions]
         target = window.Target(self.pid, self._memory, stacks, unwinder, label)
         return window.publish(target, publication)
+
+    def _ground(self) -> borrow.Ground:
+        return borrow.Ground(self._syscall_site(), borrow.stacks_of(self.maps()))
 
     def _syscall_site(self) -> borrow.SyscallSite:
         """A ``syscall`` instruction in the process's own code."""
@@ -232,15 +238,18 @@ def _mappings(lines: Iterator[str]) -> Iterator[Mapping]:
 
 @functools.lru_cache(maxsize=4096)
 def parse_mapping(line: str) -> Mapping:
-    """One line of /proc/PID/maps."""
-    fields = line.rstrip("\n").split(maxsplit=5)
-    start, _, end = fields[0].partition("-")
-    return Mapping(
-        start=int(start, 16),
-        end=int(end, 16),
-        permissions=fields[1],
-        offset=int(fields[2], 16),
-        device=fields[3],
-        inode=int(fields[4]),
-        path=fields[5] if len(fields) > 5 else "",
-    )
+    """One line of /proc/PID/maps. Raises ProcessError for what is none."""
+    try:
+        fields = line.rstrip("\n").split(maxsplit=5)
+        start, _, end = fields[0].partition("-")
+        return Mapping(
+            start=int(start, 16),
+            end=int(end, 16),
+            permissions=fields[1],
+            offset=int(fields[2], 16),
+            device=fields[3],
+            inode=int(fields[4]),
+            path=fields[5] if len(fields) > 5 else "",
+        )
+    except (ValueError, IndexError):
+        raise ProcessError(f"{line!r} is not a line of /proc/PID/maps") from None

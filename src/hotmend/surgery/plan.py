@@ -31,6 +31,7 @@ _JMP = b"\xe9"
 _NEAR = (1 << 30) - (1 << 20)
 _FAR = (1 << 31) - (1 << 20)
 _LOWEST = 1 << 16
+_REGISTER = Import("__register_frame_info", "GCC_3.0", "libgcc_s.so.1")
 _HIGHEST = (1 << 47) - PAGE
 _CLEARANCE = 1 << 20
 
@@ -67,6 +68,20 @@ class FillPayload:
 
 
 @dataclass(frozen=True)
+class RegisterFrames:
+    """Tell the process's unwinder of the payload's .eh_frame at ``begin``, so that exceptions
+    pass through replaced functions: ``function`` is its __register_frame_info, ``scratch`` a page
+    for its notes."""
+
+    function: int
+    begin: int
+    scratch: int
+
+    def __str__(self) -> str:
+        return f"register unwind tables at {self.begin:#x} with the C library's unwinder"
+
+
+@dataclass(frozen=True)
 class WriteDetour:
     """Send ``function``'s callers to ``target``; the inverse writes ``before`` back."""
 
@@ -91,13 +106,15 @@ class ImagePlan:
     module: Module
     payload: MapPayload
     fill: FillPayload
+    frames: RegisterFrames | None
     detours: tuple[WriteDetour, ...]
     old_ranges: tuple[Range, ...]
     new_ranges: tuple[Range, ...]
 
     @property
-    def steps(self) -> tuple[MapPayload | FillPayload | WriteDetour, ...]:
-        return (self.payload, self.fill, *self.detours)
+    def steps(self) -> tuple[MapPayload | FillPayload | RegisterFrames | WriteDetour, ...]:
+        frames = (self.frames,) if self.frames is not None else ()
+        return (self.payload, self.fill, *frames, *self.detours)
 
 
 @dataclass(frozen=True)
@@ -191,6 +208,7 @@ def _plan_image(
         module=module,
         payload=payload,
         fill=FillPayload(content),
+        frames=_frames(image, payload, imports),
         detours=tuple(detours),
         old_ranges=tuple(
             Range(module.bias + va, module.bias + va + size, function.name)
@@ -240,7 +258,7 @@ def _differing_function(image: PatchedImage, module: Module, read: Read) -> Refu
 def _room(image: PatchedImage, module: Module, taken: list[tuple[int, int]]) -> int | None:
     """A free page-aligned address from which everything is within reach, the nearest first."""
     low_end, high_end = module.bias + image.near[0], module.bias + image.near[1]
-    size = room_for(image) + image.span
+    size = room_for(image) + image.span + (PAGE if image.frames[1] else 0)
     candidates = []
     edges = sorted(taken)
     gaps = zip([(0, _LOWEST), *edges], [*edges, (_HIGHEST, _HIGHEST)], strict=True)
@@ -308,6 +326,15 @@ def _apply(fixup: Fixup, target: int, address: int, pages: dict[int, bytearray])
         value = struct.pack("<Q", target)
     for at, byte in enumerate(value, fixup.offset):
         pages[at // PAGE][at % PAGE] = byte
+
+
+def _frames(image: PatchedImage, payload: MapPayload, imports: Imports) -> RegisterFrames | None:
+    """None where the payload has no frames, or the process no unwinder to tell."""
+    function = imports.resolve(_REGISTER)
+    if not image.frames[1] or isinstance(function, Refusal):
+        return None
+    scratch = payload.address + payload.size
+    return RegisterFrames(function, payload.base + image.frames[0], scratch)
 
 
 def _overlapping(detours: list[WriteDetour]) -> str | None:

@@ -139,9 +139,13 @@ class Process(Protocol):
     def write(self, address: int, data: bytes) -> None:
         """Past page protections, while the process runs."""
 
-    def map_payload(self, address: int, size: int) -> None:
-        """Map ``size`` zero bytes, readable and executable, at exactly ``address``; one thread is
-        borrowed for one system call. Raises Refused(mapping-failed)."""
+    def map_memory(self, address: int, size: int, *, writable: bool = False) -> None:
+        """Map ``size`` zero bytes, readable and executable (or writable), at exactly ``address``;
+        one thread is borrowed for one system call. Raises Refused(mapping-failed)."""
+
+    def call_function(self, function: int, arguments: tuple[int, int]) -> bool:
+        """Let a thread that holds no locks call a function of its process; False when there is
+        none now."""
 
     def publish(self, publication: Publication) -> Attempt:
         """Stop every thread, check, write, let go."""

@@ -15,6 +15,8 @@ from hotmend.surgery import ptrace
 
 _OPTIONS = ptrace.OPTION_TRACE_SYSCALL_GOOD | ptrace.OPTION_SUSPEND_SECCOMP
 _MINUS_ONE = (1 << 64) - 1
+A_FUNCTION = _MINUS_ONE
+"""In place of a system call's number: call the function at ``site``."""
 _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 _PAUSE_S = 0.00005
 
@@ -47,6 +49,8 @@ def call(
     ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction;
     ``home``, ``stacks``: the way home of ``_borrow.h``, which is not paved here.
     """
+    if number == A_FUNCTION:
+        return Loan.NO_THREAD, 0, 0  # without a way home nobody calls a function
     candidates = array.array("i", tids)
     patience_s = patience_ns / 1e9
 

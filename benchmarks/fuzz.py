@@ -1,0 +1,165 @@
+"""Coverage-guided fuzzing of everything that reads what strangers wrote.
+
+    scripts/bench fuzz [TARGET ...] [--runs N]
+
+Targets: package (.hotpatch files), header (what is inside, past the digest), elf, maps
+(/proc/PID/maps), order, record, plan (images in a process's memory). Only the errors that each
+reader declares may come out; anything else, a second's hang or 2 GiB of memory ends the run with
+the input that did it. Needs atheris (pip install 'hotmend[fuzz]').
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+TARGETS = {
+    "package": 1_000_000,
+    "header": 1_000_000,
+    "maps": 1_000_000,
+    "order": 1_000_000,
+    "record": 1_000_000,
+}
+TARGETS |= {"elf": 100_000, "plan": 100_000}
+
+
+def _seeds(name: str) -> list[bytes]:
+    from tests.surgery import workshop
+
+    from hotmend.hotpatch.codec import encode
+    from hotmend.hotpatch.format import unpack
+    from hotmend.surgery import order
+
+    match name:
+        case "package":
+            return [encode(workshop.hotpatch("answer", "other"))]
+        case "header":
+            return [unpack(encode(workshop.hotpatch("answer", "other")))[0]]
+        case "elf":
+            return [workshop.library("old").read_bytes()]
+        case "plan":
+            return [workshop.library("old").read_bytes()[:4096]]
+        case "maps":
+            return [Path("/proc/self/maps").read_bytes()[:2000]]
+        case "order":
+            return [order.encode_order(order.Order(order.Verb.APPLY, (1, 2), "ab", ("cd",)))]
+        case _:
+            return [b"HOTMEND1" + bytes(100)]
+
+
+def _target(name: str) -> Callable[[bytes], None]:
+    from tests.surgery import workshop
+
+    from hotmend.binary.elf import load
+    from hotmend.binary.errors import BinaryError
+    from hotmend.hotpatch import codec
+    from hotmend.hotpatch.codec import decode, encode
+    from hotmend.hotpatch.errors import HotpatchError
+    from hotmend.hotpatch.format import unpack
+    from hotmend.surgery import order, record
+    from hotmend.surgery.errors import SurgeryError
+    from hotmend.surgery.fake import FakeProcess
+    from hotmend.surgery.linux import parse_mapping
+    from hotmend.surgery.module import find_modules
+    from hotmend.surgery.plan import plan
+    from hotmend.surgery.process import PAGE
+
+    patch = workshop.hotpatch("answer")
+
+    def package(data: bytes) -> None:
+        with suppress(HotpatchError):
+            decode(data)
+
+    payload = unpack(encode(patch))[1]
+
+    def header(data: bytes) -> None:
+        codec.unpack = lambda _: (data, payload)
+        with suppress(HotpatchError):
+            codec.decode(b"")
+
+    def elf(data: bytes) -> None:
+        with suppress(BinaryError):
+            load(data, "fuzzed")
+
+    def planning(data: bytes) -> None:
+        process = FakeProcess()
+        padded = data.ljust(-(-max(len(data), 1) // PAGE) * PAGE, b"\0")
+        process.place(0x7F0000000000, padded, "r-xp", 0, "/lib/fuzzed.so")
+        with suppress(SurgeryError):
+            maps = process.maps()
+            plan(patch, find_modules(maps, process.read), maps, process.read)
+
+    def maps(data: bytes) -> None:
+        for line in data.decode(errors="replace").splitlines():
+            with suppress(SurgeryError):
+                parse_mapping(line)
+
+    def orders(data: bytes) -> None:
+        with suppress(SurgeryError):
+            order.decode_order(data)
+        with suppress(SurgeryError):
+            order.decode_answer(data)
+
+    def records(data: bytes) -> None:
+        process = FakeProcess()
+        process.place(0x7F0000000000, data.ljust(PAGE, b"\0"))
+        record.found(process)
+
+    table = {"package": package, "header": header, "elf": elf, "plan": planning, "maps": maps}
+    return (table | {"order": orders, "record": records})[name]
+
+
+def fuzz(name: str, words: list[str]) -> None:
+    """Never returns: libFuzzer ends the process."""
+    import atheris
+
+    with atheris.instrument_imports(include=["hotmend"]):
+        target = _target(name)
+    atheris.Setup(["fuzz", *words], target)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description="coverage-guided fuzzing")
+    words.add_argument("targets", nargs="*", default=list(TARGETS))
+    words.add_argument("--runs", type=int, default=0, help="instead of each target's own number")
+    given = words.parse_args()
+    print("| target | runs | seconds | branches seen | outcome |")
+    print("|---|---|---|---|---|")
+    failed = False
+    for name in given.targets:
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = Path(folder) / "corpus"
+            corpus.mkdir()
+            for number, seed in enumerate(_seeds(name)):
+                (corpus / str(number)).write_bytes(seed)
+            runs = given.runs or TARGETS[name]
+            limits = ["-timeout=1", "-rss_limit_mb=2048", "-max_len=65536"]
+            limits.append(f"-artifact_prefix={folder}/")
+            source = (
+                f"import fuzz; fuzz.fuzz({name!r}, {[f'-runs={runs}', *limits, str(corpus)]!r})"
+            )
+            began = time.monotonic()
+            done = subprocess.run(
+                [sys.executable, "-c", source], capture_output=True, text=True, errors="replace"
+            )
+            seconds = time.monotonic() - began
+        seen = re.findall(r"cov: (\d+)", done.stderr)
+        fine = done.returncode == 0
+        failed |= not fine
+        outcome = "only declared errors" if fine else "FAILED"
+        print(f"| {name} | {runs:,} | {seconds:.0f} | {seen[-1] if seen else '?'} | {outcome} |")
+        if not fine:
+            print(done.stderr[-3000:])
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
