@@ -21,6 +21,7 @@ _COMMANDS = {
     "ps": "hotmend.cli.ps",
     "revert": "hotmend.cli.revert",
     "status": "hotmend.cli.status",
+    "symbols": "hotmend.cli.symbols",
     "verify": "hotmend.cli.verify",
     "watch": "hotmend.cli.watch",
     "why": "hotmend.cli.why",
