@@ -3,10 +3,13 @@
  *
  * It is a process, made as vfork makes one, and not a thread of ours, because of what happens when
  * things go wrong. Killed, the patcher does not take it along: what it has begun with the target it
- * ends, and only then goes, and with it the ledger's lock, whose file it shares. A target's thread that will not stop, because it waits in the kernel
- * for a vfork child or a disk, is released by the kernel when the helper ends; PTRACE_DETACH works
- * only in a stop. And it can be given real-time priority, without which a hundred spinning threads
- * would keep it from finishing what it began.
+ * ends, and only then goes, and with it the ledger's lock, whose file it shares. A target's thread
+ * that will not stop, because it waits in the kernel for a vfork child or a disk, is released by the
+ * kernel when the helper ends; PTRACE_DETACH works only in a stop. And it can be given real-time
+ * priority, without which a hundred spinning threads would keep it from finishing what it began.
+ *
+ * It may be stopped itself, by SIGSTOP or a debugger, with the target's threads in its hands: a
+ * timer of the kernel's then kills it, which no stop delays, and lets them go.
  *
  * A stop is looked at without being consumed (WNOWAIT): should even the helper be killed, a signal
  * that the target was about to receive is still delivered.
@@ -30,6 +33,7 @@
 
 #define HELPER_STACK (256 * 1024)
 #define ALARM (SIGRTMIN + 7)
+#define GRACE_NS 1000000000LL
 
 struct thread {
     pid_t tid;
@@ -64,8 +68,11 @@ static int helper(void *argument)
         .it_value = {job->alarm_ns / 1000000000, job->alarm_ns % 1000000000},
         .it_interval = {0, 2000000}, /* a wait that begins just after a tick ends with the next */
     };
+    struct sigevent end = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+    int64_t late_ns = job->alarm_ns + GRACE_NS;
+    struct itimerspec late = {.it_value = {late_ns / 1000000000, late_ns % 1000000000}};
     sigset_t only;
-    timer_t timer;
+    timer_t timer, watchdog;
     setsid(); /* Ctrl-C is not for us */
     if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first) < 0)
         setpriority(PRIO_PROCESS, 0, -20); /* as far as we are allowed to */
@@ -74,7 +81,9 @@ static int helper(void *argument)
     sigaddset(&only, ALARM);
     sigprocmask(SIG_UNBLOCK, &only, NULL);
     if (timer_create(CLOCK_MONOTONIC, &event, &timer) < 0 ||
-        timer_settime(timer, 0, &when, NULL) < 0) {
+        timer_settime(timer, 0, &when, NULL) < 0 ||
+        timer_create(CLOCK_MONOTONIC, &end, &watchdog) < 0 ||
+        timer_settime(watchdog, 0, &late, NULL) < 0) {
         job->error = errno;
         return 0;
     }

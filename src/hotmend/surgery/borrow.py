@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import nativewindow, pyborrow
-from hotmend.surgery.errors import NotPermitted, ProcessGone, Refused
+from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.process import Mapping
 
 _SYS_MMAP = 9
@@ -53,6 +53,10 @@ class SyscallSite:
     address: int
     home: int = 0
 
+    def moved(self, by: int) -> SyscallSite:
+        """The same instructions in a mapping that starts elsewhere."""
+        return SyscallSite(self.address + by, self.home + by if self.home else 0)
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -78,6 +82,16 @@ def find_site(code: Iterable[tuple[int, bytes]]) -> SyscallSite | None:
         if returning and home:
             return SyscallSite(returning, home)
     return SyscallSite(plain) if plain else None
+
+
+def is_site(site: SyscallSite, read: Callable[[int, int], bytes]) -> bool:
+    """The instructions are there."""
+    try:
+        return read(site.address, len(_RETURNING)) == _RETURNING and (
+            read(site.home, len(_SIGRETURN)) == _SIGRETURN
+        )
+    except ProcessError:
+        return False
 
 
 def stacks_of(maps: Sequence[Mapping]) -> list[tuple[int, int]]:

@@ -153,6 +153,10 @@ class Imports:
     def __init__(self, modules: Sequence[Module], read: Read) -> None:
         self._dynamics = [_Dynamic(module, read) for module in modules if module.dynamic[0]]
 
+    def maps(self, library: str) -> bool:
+        """The process maps a library of that name."""
+        return any(dynamic.module.name.startswith(library) for dynamic in self._dynamics)
+
     def resolve(self, wanted: Import) -> int | Refusal:
         """The address that ``wanted`` has in the process, or why it has none."""
         for dynamic in sorted(

@@ -216,9 +216,15 @@ def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
 
 
 def image_to_json(image: LedgerImage) -> dict[str, Any]:
-    content = asdict(image)
-    content["writes"] = [[w.address, w.before.hex(), w.after.hex()] for w in image.writes]
-    return content
+    return {
+        "name": image.name,
+        "old_build_id": image.old_build_id,
+        "bias": image.bias,
+        "payload": image.payload,
+        "span": image.span,
+        "filled": image.filled,
+        "writes": [[w.address, w.before.hex(), w.after.hex()] for w in image.writes],
+    }
 
 
 def image_from_json(row: dict[str, Any]) -> LedgerImage:

@@ -19,6 +19,9 @@ from hotmend.surgery.process import Attempt, Identity, Mapping, Publication, boo
 from hotmend.surgery.unwind import FrameTable, Unwinder
 
 _MOST_MAPS = 1 << 18
+_CODE_CHUNK = 4 << 20
+_sites: dict[tuple[str, int, int], borrow.SyscallSite] = {}
+"""By device, inode and file offset of a mapping, relative to its start; checked before use."""
 
 
 def pids() -> list[int]:
@@ -152,12 +155,22 @@ class LinuxProcess:
         return borrow.Ground(self._syscall_site(), borrow.stacks_of(self.maps()))
 
     def _syscall_site(self) -> borrow.SyscallSite:
-        """A ``syscall`` instruction in the process's own code."""
-        code = self._executable_code()
-        first = next(code, None)
-        if first is None:
+        """A ``syscall`` instruction in the process's own code, looked for once in each file."""
+        readable = False
+        for mapping in self._executable():
+            key = mapping.device, mapping.inode, mapping.offset
+            known = _sites.get(key) if mapping.inode else None
+            if known is not None and borrow.is_site(known.moved(mapping.start), self.read):
+                return known.moved(mapping.start)
+            for at, code in self._code(mapping):
+                readable = True
+                site = borrow.find_site([(at, code)])
+                if site is not None and (site.home or mapping.path == "[vdso]"):
+                    _sites[key] = site.moved(-mapping.start)
+                    return site
+        if not readable:
             raise ProcessGone(f"process {self.pid} has ended, or runs another program now")
-        site = borrow.find_site(chain([first], code))
+        site = borrow.find_site(chain.from_iterable(map(self._code, self._executable())))
         if site is not None:
             return site
         raise Refused(
@@ -168,17 +181,18 @@ class LinuxProcess:
             )
         )
 
-    def _executable_code(self) -> Iterator[tuple[int, bytes]]:
-        """(address, bytes) of what it may execute, the C library's first."""
-        executable = [m for m in self.maps() if m.executable and "r" in m.permissions]
-        for mapping in sorted(executable, key=lambda m: "/libc" not in m.path):
-            if mapping.path == "[vsyscall]":
-                continue
-            for at in range(mapping.start, mapping.end, 1 << 20):
-                try:
-                    yield at, self.read(at, min(1 << 20, mapping.end - at))
-                except ProcessError:
-                    break
+    def _executable(self) -> list[Mapping]:
+        """What it may execute, the C library first, the vdso after all files."""
+        found = [m for m in self.maps() if m.executable and "r" in m.permissions]
+        found = [m for m in found if m.path != "[vsyscall]"]
+        return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
+
+    def _code(self, mapping: Mapping) -> Iterator[tuple[int, bytes]]:
+        for at in range(mapping.start, mapping.end, _CODE_CHUNK):
+            try:
+                yield at, self.read(at, min(_CODE_CHUNK, mapping.end - at))
+            except ProcessError:
+                return
 
     def _refuse_foreign(self) -> None:
         with Path(f"/proc/{self.pid}/exe").open("rb") as program:

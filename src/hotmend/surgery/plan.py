@@ -330,8 +330,10 @@ def _apply(fixup: Fixup, target: int, address: int, pages: dict[int, bytearray])
 
 def _frames(image: PatchedImage, payload: MapPayload, imports: Imports) -> RegisterFrames | None:
     """None where the payload has no frames, or the process no unwinder to tell."""
+    if not image.frames[1] or not imports.maps(_REGISTER.library):
+        return None
     function = imports.resolve(_REGISTER)
-    if not image.frames[1] or isinstance(function, Refusal):
+    if isinstance(function, Refusal):
         return None
     scratch = payload.address + payload.size
     return RegisterFrames(function, payload.base + image.frames[0], scratch)
