@@ -80,7 +80,7 @@ def _target(name: str) -> Callable[[bytes], None]:
     payload = unpack(encode(patch))[1]
 
     def header(data: bytes) -> None:
-        codec.unpack = lambda _: (data, payload)
+        codec.container.unpack = lambda _: (data, payload)
         with suppress(HotpatchError):
             codec.decode(b"")
 
@@ -157,7 +157,7 @@ def main() -> None:
         outcome = "only declared errors" if fine else "FAILED"
         print(f"| {name} | {runs:,} | {seconds:.0f} | {seen[-1] if seen else '?'} | {outcome} |")
         if not fine:
-            print(done.stderr[-3000:])
+            print(done.stdout[-3000:], done.stderr[-1000:])
     sys.exit(failed)
 
 

@@ -73,7 +73,7 @@ make_environment() {
         install_packages gcc libc6-dev
         install_headers "$include"
         say "installing Hotmend into .venv"
-        .venv/bin/python -m pip install -qq --disable-pip-version-check -e '.[build,dev]' \
+        .venv/bin/python -m pip install -qq --disable-pip-version-check -e '.[build,release,dev]' \
             </dev/null || { say "pip could not install Hotmend into .venv"; exit 1; }
         printf '%s' "$stamp" >.venv/.stamp
     fi

@@ -16,9 +16,12 @@ ALLOWED: dict[str, set[str]] = {
     "hotpatch": {"model"},
     "build": {"binary", "diff", "hotpatch", "model"},
     "surgery": {"binary", "hotpatch", "model"},
+    "release": {"hotpatch", "model"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},
-    "cli": {"binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "surgery"},
+    "cli": {
+        *("binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "release", "surgery")
+    },
 }
 SOURCE = Path(hotmend.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))

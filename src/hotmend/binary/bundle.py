@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from debian.debian_support import Version
 
-from hotmend.binary.errors import BinaryError
+from hotmend.binary.errors import BinaryError, NoCode
 from hotmend.model.build_id import BuildId
 
 
@@ -83,13 +83,13 @@ def pair(old: Bundle, new: Bundle) -> Pairing:
     _check_order(old, new)
     pairs, only_old, only_new = _match(old, new)
     if not pairs:
-        raise BinaryError(
+        raise NoCode(
             f"OLD ({old.title}) and NEW ({new.title}) have no image in common: "
             f"{_names(old.images)} against {_names(new.images)}; give two builds of one package"
         )
     unchanged = tuple(p for p in pairs if _same_build(*p))
     if len(unchanged) == len(pairs) and not only_old and not only_new:
-        raise BinaryError(
+        raise NoCode(
             f"OLD ({old.title}) and NEW ({new.title}) are the same build twice: every image has "
             "the same build-id; give the older and the newer release"
         )

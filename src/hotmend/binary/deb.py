@@ -30,7 +30,7 @@ from debian.deb822 import Deb822
 
 from hotmend.binary.bundle import Bundle, BundleImage
 from hotmend.binary.elf_header import MAGIC, ElfKind, read_header
-from hotmend.binary.errors import BinaryError
+from hotmend.binary.errors import BinaryError, NoCode
 
 MAX_INPUT = 1 << 30
 MAX_UNPACKED = 1 << 30
@@ -201,7 +201,7 @@ class _Collected:
             return tuple(sorted(self._images, key=lambda image: image.path))
         for machine, path in sorted(self._foreign.items()):
             raise BinaryError(_wrong_machine(f"{self._name}: {path}", machine))
-        raise BinaryError(f"{self._name} holds no x86-64 program or library: nothing to patch")
+        raise NoCode(f"{self._name} holds no x86-64 program or library: nothing to patch")
 
     def changelog(self, package: str) -> str | None:
         raw = self._changelogs.get(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable, Iterator
 
 import lief
@@ -19,6 +20,11 @@ _KINDS = {
     lief.ELF.Symbol.TYPE.OBJECT: "object",
     lief.ELF.Symbol.TYPE.TLS: "tls",
 }
+# What a damaged file makes a parser of binary data trip over, ours or a library's.
+_TRIPPED = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RecursionError),
+    *(TypeError, ValueError, struct.error),
+)
 _PLT_NAMES = (".plt", ".plt.got", ".plt.sec")
 
 
@@ -44,6 +50,13 @@ def load(data: bytes, name: str) -> Image:
             f"{name} is not position independent (not a shared library or PIE program); "
             "its code holds absolute addresses that Hotmend cannot move"
         )
+    try:
+        return _image(parsed, data, name)
+    except _TRIPPED as error:
+        raise BinaryError(f"{name} is damaged ({error}); fetch it again") from None
+
+
+def _image(parsed: lief.ELF.Binary, data: bytes, name: str) -> Image:
     sections = tuple(_sections(parsed))
     libraries = {
         auxiliary.other: str(requirement.name)
@@ -187,7 +200,7 @@ def _stubs(
 def _constructors(sections: Iterable[Section], relocations: dict[int, Relocation]) -> Iterator[int]:
     for section in sections:
         if section.name == ".init_array":
-            for va in range(section.va, section.end, 8):
+            for va in range(section.va, section.va + len(section.data), 8):
                 relocation = relocations.get(va)
                 if relocation is not None:
                     base = relocation.symbol.va if relocation.symbol is not None else 0

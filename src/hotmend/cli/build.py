@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,16 +10,13 @@ from typing import Any
 
 import click
 
-from hotmend.binary.deb import load_bundle, unpack
-from hotmend.build.builder import Build, build, judged
-from hotmend.build.errors import BuildError
-from hotmend.build.proof import Proof, ProofResult, apply_command, parse_proof, run_proof
-from hotmend.build.source_patches import read_fixes
+from hotmend.build.bench import make
+from hotmend.build.builder import Build
+from hotmend.build.proof import parse_proof
 from hotmend.cli import exit_codes
 from hotmend.cli.describe import advisory_lines, plural
 from hotmend.cli.output import write_atomically
 from hotmend.hotpatch.codec import encode
-from hotmend.hotpatch.hotpatch import Hotpatch
 
 
 @click.command("build")
@@ -57,14 +53,9 @@ def command(
     """
     asked = [parse_proof(option) for option in proofs]
     began = time.monotonic()
-    result = build(load_bundle(old), load_bundle(new))
-    fixes = read_fixes(*source) if source else None
-    result = judged(result, fixes, {})
-    if result.hotpatch is not None:
-        shown = _prove(asked, result.hotpatch, old)
-        result = judged(result, fixes, shown)
-        for proof in shown.values():
-            click.echo(f"proof {proof.id}: {proof.because}", err=True)
+    result, shown = make(old, new, source, asked)
+    for proof in shown:
+        click.echo(f"proof {proof.id}: {proof.because}", err=True)
     seconds = time.monotonic() - began
     size = 0
     if result.hotpatch is not None:
@@ -82,22 +73,6 @@ def command(
             err=True,
         )
         raise SystemExit(exit_codes.NEEDS_RESTART)
-
-
-def _prove(asked: list[Proof], hotpatch: Hotpatch, old: Path) -> dict[str, ProofResult]:
-    """Run each proof on the old build and on a process that runs the hotpatch as built so far."""
-    if not asked:
-        return {}
-    if old.is_file() and old.suffix != ".deb":
-        raise BuildError(f"--proof needs OLD as a .deb or a folder to run, not {old.name}")
-    with tempfile.TemporaryDirectory(prefix="hotmend-proof-") as folder:
-        tree = old
-        if old.is_file():
-            tree = Path(folder) / "old"
-            unpack(old, tree)
-        file = Path(folder) / "candidate.hotpatch"
-        file.write_bytes(encode(hotpatch))
-        return {proof.id: run_proof(proof, tree, apply_command(file)) for proof in asked}
 
 
 def _print(result: Build, output: Path, size: int, seconds: float) -> None:

@@ -16,9 +16,11 @@ from hotmend.cli.errors import CommandError
 _COMMANDS = {
     "apply": "hotmend.cli.apply",
     "build": "hotmend.cli.build",
+    "calendar": "hotmend.cli.calendar",
     "demo": "hotmend.cli.demo",
     "inspect": "hotmend.cli.inspect",
     "ps": "hotmend.cli.ps",
+    "release": "hotmend.cli.release",
     "revert": "hotmend.cli.revert",
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
@@ -26,7 +28,7 @@ _COMMANDS = {
     "watch": "hotmend.cli.watch",
     "why": "hotmend.cli.why",
 }
-_EXTRAS = {"build": "build", "demo": "build"}
+_EXTRAS = {"build": "build", "calendar": "release", "demo": "build", "release": "build"}
 
 
 class _LazyGroup(click.Group):
@@ -90,6 +92,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         "hotmend.hotpatch.errors.HotpatchError",
         "hotmend.binary.errors.BinaryError",
         "hotmend.build.errors.BuildError",
+        "hotmend.release.errors.ReleaseError",
     }
     if names & known:
         return str(error), exit_codes.FAILED

@@ -1,0 +1,1 @@
+"""Releases: the calendar, the catalogue, parity, and the signed repository."""
