@@ -143,6 +143,18 @@ def run_proof(
     return ProofResult(proof.id, before, after, proof.sha256)
 
 
+def run_workload(
+    script: Path, tree: Path, apply: Sequence[str], time_limit: float = TIME_LIMIT
+) -> tuple[ProofRun, ProofRun]:
+    """Run a script that says, with exit status 0, that the software does its work: on the old
+    build as it is, and in processes that run the hotpatch. Raises BuildError when it cannot be
+    started."""
+    work = Proof("", script, "")
+    environment = _environment(os.environ, tree)
+    before = _run(work, environment, time_limit)
+    return before, _run(work, environment | {"HOTMEND_APPLY": shlex.join(apply)}, time_limit)
+
+
 def _environment(ours: Mapping[str, str], tree: Path) -> dict[str, str]:
     """Only what the convention promises; the tool's own settings reach the tool."""
     kept = {

@@ -21,6 +21,7 @@ _COMMANDS = {
     "inspect": "hotmend.cli.inspect",
     "ps": "hotmend.cli.ps",
     "release": "hotmend.cli.release",
+    "repo": "hotmend.cli.repo",
     "revert": "hotmend.cli.revert",
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
@@ -28,7 +29,13 @@ _COMMANDS = {
     "watch": "hotmend.cli.watch",
     "why": "hotmend.cli.why",
 }
-_EXTRAS = {"build": "build", "calendar": "release", "demo": "build", "release": "build"}
+_EXTRAS = {
+    "build": "build",
+    "calendar": "release",
+    "demo": "build",
+    "release": "build",
+    "repo": "release",
+}
 
 
 class _LazyGroup(click.Group):

@@ -29,6 +29,7 @@ MAX_CHUNKS = 1 << 16
 MAX_RANGES = 64
 MAX_NAME = 512
 MAX_SENTENCE = 1 << 14
+MAX_ATTESTATIONS = 16
 MAX_VA = 1 << 46
 
 FIXUP_SIZE = {"pcrel32": 4, "abs64": 8}
@@ -37,6 +38,9 @@ FIXUP_SIZE = {"pcrel32": 4, "abs64": 8}
 def check(hotpatch: Hotpatch) -> None:
     """Raise HotpatchError where a bound or an invariant of the format does not hold."""
     _expect(0 < len(hotpatch.images) <= MAX_IMAGES, "a hotpatch holds 1 to 64 images")
+    _expect(len(hotpatch.attestations) <= MAX_ATTESTATIONS, "number of attestations")
+    for statement in hotpatch.attestations:
+        _expect(len(statement) <= MAX_SENTENCE, "an attestation is too long")
     for text in (
         hotpatch.package,
         hotpatch.architecture,

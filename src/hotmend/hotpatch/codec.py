@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from hotmend.hotpatch import format as container
 from hotmend.hotpatch.bounds import (
+    MAX_ATTESTATIONS,
     MAX_CHUNKS,
     MAX_FIXUPS,
     MAX_FUNCTIONS,
@@ -49,6 +50,7 @@ def encode(hotpatch: Hotpatch) -> bytes:
             [r.code.value, r.sentence, r.subject, [list(pair) for pair in r.evidence]]
             for r in hotpatch.left
         ],
+        "attestations": list(hotpatch.attestations),
         "made": {
             "tool": hotpatch.made.tool,
             "inputs": [list(entry) for entry in hotpatch.made.inputs],
@@ -83,6 +85,7 @@ def decode(data: bytes) -> Hotpatch:
         images=tuple(images),
         advisories=tuple(_advisory(row) for row in top.list("advisories", MAX_FUNCTIONS)),
         left=tuple(_refusal(row) for row in top.list("left", MAX_FUNCTIONS)),
+        attestations=tuple(_text(row) for row in top.list("attestations", MAX_ATTESTATIONS)),
         made=Made(
             tool=made.text("tool"),
             inputs=tuple(

@@ -111,7 +111,8 @@ class Made:
 @dataclass(frozen=True)
 class Hotpatch:
     """``package``: Debian source-built package name, or the file's name where there was none.
-    ``left``: what of the change set is not carried, and why."""
+    ``left``: what of the change set is not carried, and why. ``attestations``: in-toto statements
+    (JSON) about the hotpatch as it is without them."""
 
     package: str
     architecture: str
@@ -121,3 +122,4 @@ class Hotpatch:
     advisories: tuple[AdvisoryVerdict, ...]
     left: tuple[Refusal, ...]
     made: Made
+    attestations: tuple[str, ...] = ()

@@ -17,6 +17,9 @@ from hotmend.surgery.process import Ending, Process, Publication, Range, Write
 from hotmend.surgery.publishing import Terms, publish
 from hotmend.surgery.standing import in_place, not_published, payload_mapped, untouched
 
+# A set of which a part is in place is worse than a pause.
+_ROLL_BACK_MS = 1000.0
+
 
 @dataclass(frozen=True)
 class Unsettled(Exception):
@@ -122,7 +125,8 @@ def _roll_back(
         if payload_mapped(process, image)
         for r in payload_ranges(image, entry, ledger)
     )
-    publication = Publication(tuple(writes), affected, budget_ms=terms.budget_ms)
+    budget_ms = max(terms.budget_ms, _ROLL_BACK_MS)
+    publication = Publication(tuple(writes), affected, budget_ms=budget_ms)
     attempt = publish(process, publication, terms)
     if attempt.ending is not Ending.PUBLISHED:
         raise Unsettled(not_published(process, attempt))

@@ -1,0 +1,1 @@
+"""The signed repository of releases, after The Update Framework (TUF): both ends of it."""
