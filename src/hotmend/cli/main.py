@@ -26,6 +26,7 @@ _COMMANDS = {
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
     "verify": "hotmend.cli.verify",
+    "vex": "hotmend.cli.vex",
     "watch": "hotmend.cli.watch",
     "why": "hotmend.cli.why",
 }
@@ -35,6 +36,7 @@ _EXTRAS = {
     "demo": "build",
     "release": "build",
     "repo": "release",
+    "vex": "release",
 }
 
 
