@@ -15,6 +15,7 @@ from hotmend.cli.errors import CommandError
 
 _COMMANDS = {
     "apply": "hotmend.cli.apply",
+    "baseline": "hotmend.cli.baseline",
     "build": "hotmend.cli.build",
     "calendar": "hotmend.cli.calendar",
     "demo": "hotmend.cli.demo",
@@ -31,6 +32,7 @@ _COMMANDS = {
     "why": "hotmend.cli.why",
 }
 _EXTRAS = {
+    "baseline": "release",
     "build": "build",
     "calendar": "release",
     "demo": "build",
