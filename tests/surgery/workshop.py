@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -26,7 +27,8 @@ from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.process import Range
 
 SOURCES = Path(__file__).parents[1] / "targets"
-_FLAGS = ("-O2", "-g0", "-Wall", "-Wl,--build-id", "-fcf-protection=none", "-pthread")
+_SESSION = f'-DSESSION="{uuid.uuid4()}"'
+_FLAGS = ("-O2", "-g0", "-Wall", "-Wl,--build-id", "-fcf-protection=none", "-pthread", _SESSION)
 
 
 @lru_cache

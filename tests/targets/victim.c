@@ -5,6 +5,9 @@
 #define RESULT 1
 #endif
 
+/* Two runs on one machine must not take each other's targets for their own. */
+__attribute__((used)) static const char session[] = SESSION;
+
 int answer(int one) { return one * RESULT; }
 
 int other(int one) { return one * RESULT + 10; }
