@@ -152,12 +152,14 @@ class LinuxProcess:
         return window.publish(target, publication)
 
     def _ground(self) -> borrow.Ground:
-        return borrow.Ground(self._syscall_site(), borrow.stacks_of(self.maps()))
+        maps = self.maps()
+        return borrow.Ground(self._syscall_site(maps), borrow.stacks_of(maps))
 
-    def _syscall_site(self) -> borrow.SyscallSite:
+    def _syscall_site(self, maps: tuple[Mapping, ...]) -> borrow.SyscallSite:
         """A ``syscall`` instruction in the process's own code, looked for once in each file."""
         readable = False
-        for mapping in self._executable():
+        executable = _executable(maps)
+        for mapping in executable:
             key = mapping.device, mapping.inode, mapping.offset
             known = _sites.get(key) if mapping.inode else None
             if known is not None and borrow.is_site(known.moved(mapping.start), self.read):
@@ -170,7 +172,7 @@ class LinuxProcess:
                     return site
         if not readable:
             raise ProcessGone(f"process {self.pid} has ended, or runs another program now")
-        site = borrow.find_site(chain.from_iterable(map(self._code, self._executable())))
+        site = borrow.find_site(chain.from_iterable(map(self._code, executable)))
         if site is not None:
             return site
         raise Refused(
@@ -180,12 +182,6 @@ class LinuxProcess:
                 str(self.pid),
             )
         )
-
-    def _executable(self) -> list[Mapping]:
-        """What it may execute, the C library first, the vdso after all files."""
-        found = [m for m in self.maps() if m.executable and "r" in m.permissions]
-        found = [m for m in found if m.path != "[vsyscall]"]
-        return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
 
     def _code(self, mapping: Mapping) -> Iterator[tuple[int, bytes]]:
         for at in range(mapping.start, mapping.end, _CODE_CHUNK):
@@ -241,6 +237,12 @@ class LinuxProcess:
         if error is not None and error.errno not in (errno.EIO, errno.EFAULT):
             what = f"{what}: {error.strerror}"
         return ProcessError(f"process {self.pid} {what}")
+
+
+def _executable(maps: tuple[Mapping, ...]) -> list[Mapping]:
+    """What may be executed, the C library first, the vdso after all files."""
+    found = [m for m in maps if m.executable and "r" in m.permissions and m.path != "[vsyscall]"]
+    return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
 
 
 def _mappings(lines: Iterator[str]) -> Iterator[Mapping]:
