@@ -146,10 +146,17 @@ def rotate(
 @click.option(
     "--unproven", default="", metavar="REASON", help="Publish although nothing shows it works."
 )
-def add(folder: Path, files: tuple[Path, ...], unproven: str) -> None:
-    """Stage FILES as targets. Hotpatches have to be proven (hotmend release prove)."""
+@click.option(
+    "--gaps",
+    default="",
+    metavar="REASON",
+    help="Publish a release although it is not at par; two publishers at least sign for that.",
+)
+def add(folder: Path, files: tuple[Path, ...], unproven: str, gaps: str) -> None:
+    """Stage FILES as targets. Hotpatches have to be proven (hotmend release prove), releases
+    (…release.json) at par (hotmend release parity)."""
     repository = Repository(folder)
-    repository.add(files, datetime.now(UTC), unproven)
+    repository.add(files, datetime.now(UTC), unproven, gaps)
     _say_missing(repository)
 
 

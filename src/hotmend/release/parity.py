@@ -66,6 +66,11 @@ class Proposal:
     gaps: tuple[Row, ...]
     reasons: tuple[str, ...]
 
+    @property
+    def gap_reasons(self) -> tuple[str, ...]:
+        """The reasons, where there are gaps."""
+        return self.reasons if self.gaps else ()
+
 
 def rows(updates: Iterable[Update]) -> list[Row]:
     """Advisory by advisory; an update that names none has one row, of its own."""

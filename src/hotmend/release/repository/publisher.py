@@ -35,12 +35,15 @@ from tuf.api.serialization import DeserializationError
 
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.errors import HotpatchError
+from hotmend.release import draft
 from hotmend.release.attestation import proven
 from hotmend.release.errors import RepositoryError
+from hotmend.release.parity import SIGNATURES_FOR_AN_EXCEPTION, propose
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 BIN = "bin"
 SUFFIX = ".hotpatch"
+DRAFT = "release.json"
 LIFETIME = {
     ROOT: timedelta(days=365),
     TARGETS: timedelta(days=92),
@@ -94,20 +97,32 @@ class Repository:
         for name in targets.delegations.succinct_roles.get_roles():  # type: ignore[union-attr]
             self.stage(name, Targets(expires=now + LIFETIME[TARGETS]))
 
-    def add(self, files: Iterable[Path], now: datetime, unproven: str = "") -> list[str]:
+    def add(
+        self, files: Iterable[Path], now: datetime, unproven: str = "", gaps: str = ""
+    ) -> list[str]:
         """Copy files into the targets and stage the bins that name them; their target names.
 
-        A hotpatch has to carry a statement that it was proven; or ``unproven`` says why not, and
-        everybody who signs the bin signs for that, too.
+        A hotpatch has to carry a statement that it was proven, and a release to have no gaps; or
+        ``unproven`` and ``gaps`` say why not, and everybody who signs the bin signs for that, too:
+        for gaps, two publishers at least.
         """
         names = []
         for path in files:
             target = TargetFile.from_file(path.name, str(path), ["sha256"])
+            custom = {}
             why = _why_unproven(path)
             if why and not unproven:
                 raise RepositoryError(f"{path.name} is unproven: {why}")
             if why:
-                target.unrecognized_fields["custom"] = {"unproven": unproven}
+                custom["unproven"] = unproven
+            missing = _gaps(path)
+            if missing and not gaps:
+                raise RepositoryError(f"{path.name} has gaps: {missing}")
+            if missing:
+                self._require_two(path.name)
+                custom["gaps"] = gaps
+            if custom:
+                target.unrecognized_fields["custom"] = custom
             place = self.targets / f"{target.hashes['sha256']}.{path.name}"
             shutil.copyfile(path, place)
             name = self.bin_of(path.name)
@@ -144,6 +159,14 @@ class Repository:
         self.stage(TARGETS, targets)
         for name in self._bins():
             self.stage(name, self.to_change(name, now))
+
+    def _require_two(self, name: str) -> None:
+        threshold = self._root().roles[TARGETS].threshold
+        if threshold < SIGNATURES_FOR_AN_EXCEPTION:
+            raise RepositoryError(
+                f"{name} has gaps, for which {SIGNATURES_FOR_AN_EXCEPTION} publishers must sign; "
+                f"the targets' threshold is {threshold}"
+            )
 
     # Signing.
 
@@ -339,6 +362,13 @@ def _why_unproven(path: Path) -> str:
         return proven(decode(path.read_bytes()))
     except (OSError, HotpatchError) as error:
         raise RepositoryError(f"{path.name} is no hotpatch: {error}") from None
+
+
+def _gaps(path: Path) -> str:
+    """What a release's draft lacks, "" for none, and for what is no draft."""
+    if not path.name.endswith(DRAFT):
+        return ""
+    return "; ".join(propose(draft.decode(path.read_text(), path.name).updates).gap_reasons)
 
 
 def _set_keys(root: Root, keys: Keys) -> None:
