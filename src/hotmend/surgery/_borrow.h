@@ -64,9 +64,30 @@ static int rest(struct thread *t, int64_t deadline)
 
 static int interrupted_again(struct thread *t, int deliver)
 {
-    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+    if (ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0) return -1;
     ptrace(PTRACE_CONT, t->tid, NULL, (void *)(intptr_t)deliver);
     return rest(t, 0);
+}
+
+/* It was in a system call that it has to make again. */
+static int to_restart(const struct user_regs_struct *own)
+{
+    int64_t result = (int64_t)own->rax;
+    return (int64_t)own->orig_rax >= 0 &&
+           (result == -512 || result == -513 || result == -514 || result == -516);
+}
+
+/* Its own registers again, from an exit stop. -1: it goes home by itself. */
+static int give_back(struct thread *t, const struct user_regs_struct *own)
+{
+    struct user_regs_struct again = *own;
+    if (ptrace(PTRACE_SETREGS, t->tid, NULL, own) < 0) return -1;
+    if (interrupted_again(t, 0) == 0 || t->dead || !to_restart(own)) return t->dead ? -1 : 0;
+    /* It does not stop once more for the kernel to restart its call; so it is told to. */
+    again.rip -= 2;
+    again.rax = own->orig_rax;
+    again.orig_rax = ~0ULL;
+    return ptrace(PTRACE_SETREGS, t->tid, NULL, &again) < 0 ? -1 : 0;
 }
 
 /* ---- the way home ---------------------------------------------------------------------------- */
@@ -97,10 +118,9 @@ static unsigned char xstate[XSTATE_MOST + sizeof(uint32_t)] __attribute__((align
 /* What the thread goes on with: an interrupted call is made again, as the kernel would do it. */
 static void set_course(struct home *h, const struct user_regs_struct *own)
 {
-    int64_t result = (int64_t)own->rax;
     h->rip = own->rip;
     h->rax = own->rax;
-    if ((int64_t)own->orig_rax >= 0 && (result == -512 || result == -513 || result == -514 || result == -516)) {
+    if (to_restart(own)) {
         h->rip -= 2;
         h->rax = own->orig_rax;
     }
@@ -192,8 +212,7 @@ static int call(struct loan *l, struct thread *t)
     }
     if (ptrace(PTRACE_GETREGS, t->tid, NULL, &ours) < 0) return -1;
     l->result = ours.rax;
-    if (ptrace(PTRACE_SETREGS, t->tid, NULL, &own) < 0) return -1;
-    return interrupted_again(t, 0);
+    return give_back(t, &own);
 }
 
 /* ---- a function ------------------------------------------------------------------------------ */
@@ -249,8 +268,7 @@ static int invoke(struct loan *l, struct thread *t, int64_t deadline)
     if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0) return -1;
     t->stopped = 0;
     while (!settled(t, 1)) continue;
-    if (t->dead || ptrace(PTRACE_SETREGS, t->tid, NULL, &own) < 0) return -1;
-    return interrupted_again(t, 0) < 0 ? -1 : 1;
+    return t->dead || give_back(t, &own) < 0 ? -1 : 1;
 }
 
 static void lend(struct loan *l, struct thread *t)
