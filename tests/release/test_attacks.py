@@ -59,7 +59,7 @@ def mirror(request: pytest.FixtureRequest, world: World) -> Mirror:
     return found
 
 
-def never_wrong(mirror: Mirror, *, noticed: bool) -> None:
+def assert_never_wrong(mirror: Mirror, *, noticed: bool) -> None:
     """The client installs nothing that was not released; ``noticed``: and says so."""
     try:
         content = mirror.download()
@@ -120,19 +120,19 @@ def _right(mirror: Mirror, role: str) -> list[Signer]:
 @pytest.mark.parametrize("role", ROLES)
 def test_metadata_that_the_mirror_wrote_itself(mirror: Mirror, role: str) -> None:
     mirror.forge(role, _evil(mirror, role), [attacker()])
-    never_wrong(mirror, noticed=role in ("root", "timestamp"))
+    assert_never_wrong(mirror, noticed=role in ("root", "timestamp"))
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_metadata_in_place_signed_by_a_stranger(mirror: Mirror, role: str) -> None:
     mirror.forge(role, _nothing, [attacker()])
-    never_wrong(mirror, noticed=role != "root")
+    assert_never_wrong(mirror, noticed=role != "root")
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_metadata_without_signatures(mirror: Mirror, role: str) -> None:
     mirror.forge(role, _nothing, [])
-    never_wrong(mirror, noticed=role != "root")
+    assert_never_wrong(mirror, noticed=role != "root")
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "bin"])
@@ -146,21 +146,21 @@ def test_fewer_signatures_than_the_threshold(mirror: Mirror, role: str, duplicat
         online=mirror.keys["online"],
         duplicate=duplicate,
     )
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["root", "targets", "bin"])
 def test_a_stolen_online_key_signs_for_offline_roles(mirror: Mirror, role: str) -> None:
     online = mirror.keys["online"]
     mirror.forge(role, _evil(mirror, role), [online], online=online)
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["targets", "bin"])
 def test_root_keys_sign_for_targets(mirror: Mirror, role: str) -> None:
     signers = [mirror.keys[name] for name in ("root1", "root2", "root3")]
     mirror.forge(role, _evil(mirror, role), signers, online=mirror.keys["online"])
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -169,7 +169,7 @@ def test_frozen_at_metadata_that_expired(mirror: Mirror, role: str) -> None:
     mirror.forge(role, _expire, _right(mirror, role), online=online)
     if role == "snapshot":
         _point_the_timestamp(mirror)
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 def _point_the_timestamp(mirror: Mirror) -> None:
@@ -223,7 +223,7 @@ def test_rolled_back_to_an_earlier_version(mirror: Mirror, role: str) -> None:
 def test_one_role_in_the_place_of_another(mirror: Mirror, role: str, other: str) -> None:
     if role != other:
         mirror.file(role).write_bytes(mirror.file(other).read_bytes())
-        never_wrong(mirror, noticed=True)
+        assert_never_wrong(mirror, noticed=True)
     else:
         assert mirror.download() == LATER
 
@@ -234,19 +234,19 @@ def test_files_of_two_releases_mixed(mirror: Mirror, role: str) -> None:
     older = mirror.metadata / f"1.{name}.json"
     assert older != mirror.file(role)
     mirror.file(role).write_bytes(older.read_bytes())
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "bin"])
 @pytest.mark.parametrize("size", [1 << 20, 8 << 20])
 def test_endless_metadata(mirror: Mirror, role: str, size: int) -> None:
     mirror.file(role).write_bytes(mirror.file(role).read_bytes() + b" " * size)
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 def test_an_endless_root(mirror: Mirror) -> None:
     (mirror.metadata / "2.root.json").write_bytes(b" " * (1 << 20))
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_an_endless_root(mirror: Mirror) -> None:
 def test_another_file_in_the_place_of_a_target(mirror: Mirror, content: bytes) -> None:
     for path in (mirror.folder / "targets").iterdir():
         path.write_bytes(content)
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "bin"])
@@ -266,13 +266,13 @@ def test_another_file_in_the_place_of_a_target(mirror: Mirror, content: bytes) -
 )
 def test_rubbish(mirror: Mirror, role: str, content: bytes) -> None:
     mirror.file(role).write_bytes(content)
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "bin"])
 def test_a_file_that_is_withheld(mirror: Mirror, role: str) -> None:
     mirror.file(role).unlink()
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot"])
@@ -285,7 +285,7 @@ def test_fast_forward_with_a_stolen_online_key_is_undone_by_rotation(
     mirror.forge(role, ahead, [mirror.keys["online"]])
     if role == "snapshot":
         _point_the_timestamp(mirror)
-    never_wrong(mirror, noticed=False)
+    assert_never_wrong(mirror, noticed=False)
     _rotate_online(mirror)
     assert mirror.download() == LATER
 
@@ -322,7 +322,7 @@ def test_a_delegation_that_the_client_was_not_to_follow(mirror: Mirror) -> None:
         roles.threshold = 1
 
     mirror.forge("targets", diamond, _right(mirror, "targets")[:1], online=mirror.keys["online"])
-    never_wrong(mirror, noticed=True)
+    assert_never_wrong(mirror, noticed=True)
 
 
 @pytest.mark.parametrize("name", ["../../escape", "/etc/escape", "a/../../b", "..", "no such"])

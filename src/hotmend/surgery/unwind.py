@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from hotmend.surgery.cfi import RSP, Cursor, Entry, UnwindError, rows_at
 
 Read = Callable[[int, int], bytes]
 
-_RSP = 7
 _RA = 16
 _MOST_FRAMES = 512
 _MOST_OPERATIONS = 4096
 _PRESERVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12-r15 in DWARF numbers
 _MASK = (1 << 64) - 1
-
-
-class UnwindError(Exception):
-    """No rule for this address, or a rule that makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -44,28 +41,6 @@ class Frame:
 
     address: int
     slot: int | None
-
-
-@dataclass
-class _Row:
-    """The rules in force at one address: CFA = register + offset, or an expression; where
-    registers were saved, as ("cfa", offset), ("expression", bytes), ("value", ...)."""
-
-    cfa: tuple[int, int] | bytes = (_RSP, 8)
-    saved: dict[int, tuple[str, int | bytes]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A CIE and FDE pair, parsed."""
-
-    start: int
-    size: int
-    code_factor: int
-    data_factor: int
-    initial: bytes
-    program: bytes
-    signal: bool
 
 
 class Unwinder:
@@ -107,7 +82,7 @@ class Unwinder:
         """Turn ``values`` into the caller's; (return address, its slot, it is an exact pc). None
         at the outermost frame, where the return address has no rule."""
         entry = self._entry(pc)
-        row = _rows_at(entry, pc)
+        row = rows_at(entry, pc)
         if isinstance(row.cfa, bytes):
             cfa = self._expression(row.cfa, values, [])
         else:
@@ -117,7 +92,7 @@ class Unwinder:
         if where[0] == "undefined":
             return None
         caller = {}
-        for register in (*_PRESERVED, _RSP):
+        for register in (*_PRESERVED, RSP):
             rule = row.saved.get(register)
             if rule is not None:
                 caller[register] = self._saved(rule, cfa, values)
@@ -125,10 +100,10 @@ class Unwinder:
                 caller[register] = values[register]
         slot = self._address(where, cfa, values)
         address = self._word(slot)
-        caller.setdefault(_RSP, cfa)
-        if _RSP not in row.saved:
-            caller[_RSP] = cfa
-        if not entry.signal and caller[_RSP] <= values[_RSP]:
+        caller.setdefault(RSP, cfa)
+        if RSP not in row.saved:
+            caller[RSP] = cfa
+        if not entry.signal and caller[RSP] <= values[RSP]:
             raise UnwindError("the stack does not grow")
         values.clear()
         values.update(caller)
@@ -160,7 +135,7 @@ class Unwinder:
 
     # Finding the rules.
 
-    def _entry(self, pc: int) -> _Entry:
+    def _entry(self, pc: int) -> Entry:
         for table in self._tables:
             if table.start <= pc < table.end:
                 rows = self._rows(table)
@@ -190,7 +165,7 @@ class Unwinder:
             ]
         return self._search[table.header]
 
-    def _parse(self, address: int) -> _Entry:
+    def _parse(self, address: int) -> Entry:
         length = struct.unpack("<I", self._read(address, 4))[0]
         if not 16 <= length < 1 << 16:
             raise UnwindError("an FDE of unlikely length")
@@ -199,7 +174,7 @@ class Unwinder:
         cie_length = struct.unpack("<I", self._read(cie_address, 4))[0]
         if not 8 <= cie_length < 1 << 12:
             raise UnwindError("a CIE of unlikely length")
-        cie = _Bytes(self._read(cie_address + 4, cie_length))
+        cie = Cursor(self._read(cie_address + 4, cie_length))
         cie.at = 5  # id, version
         augmentation = cie.text()
         code_factor, data_factor = cie.unsigned(), cie.signed()
@@ -218,11 +193,11 @@ class Unwinder:
         if encoding != 0x1B:
             raise UnwindError("an FDE whose addresses are not pcrel sdata4")
         start = address + 8 + struct.unpack_from("<i", fde, 4)[0]
-        body = _Bytes(fde)
+        body = Cursor(fde)
         body.at = 12
         if augmentation.startswith("z"):
             body.at += body.unsigned()
-        return _Entry(
+        return Entry(
             start=start,
             size=struct.unpack_from("<I", fde, 8)[0],
             code_factor=code_factor,
@@ -235,14 +210,14 @@ class Unwinder:
     # DWARF expressions.
 
     def _expression(self, code: bytes, values: Mapping[int, int], stack: list[int]) -> int:
-        data = _Bytes(code)
+        data = Cursor(code)
         for _ in range(_MOST_OPERATIONS):
             if data.at >= len(code):
                 break
             self._operation(data, values, stack)
         return stack[-1] & _MASK
 
-    def _operation(self, data: _Bytes, values: Mapping[int, int], stack: list[int]) -> None:
+    def _operation(self, data: Cursor, values: Mapping[int, int], stack: list[int]) -> None:
         operation = data.byte()
         if 0x30 <= operation <= 0x4F:
             stack.append(operation - 0x30)
@@ -295,181 +270,3 @@ _BINARY: dict[int, Callable[[int, int], int]] = {
 
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
-
-
-def _rows_at(entry: _Entry, pc: int) -> _Row:
-    """Run the CIE's and the FDE's programs up to ``pc``."""
-    row = _Row()
-    _run(entry, entry.initial, row, _Row(), entry.start, pc)
-    first = _Row(row.cfa, dict(row.saved))
-    _run(entry, entry.program, row, first, entry.start, pc)
-    return row
-
-
-def _run(entry: _Entry, code: bytes, row: _Row, first: _Row, location: int, pc: int) -> None:
-    data = _Bytes(code)
-    remembered: list[_Row] = []
-    while data.at < len(code):
-        operation = data.byte()
-        high, low = operation & 0xC0, operation & 0x3F
-        step = None
-        if high == 0x40:
-            step = low
-        elif 0x02 <= operation <= 0x04:
-            step = data.number(1 << (operation - 2), False)
-        if step is not None:
-            location += step * entry.code_factor
-            if location > pc:
-                return
-        elif high == 0x80:
-            row.saved[low] = ("cfa", data.unsigned() * entry.data_factor)
-        elif high == 0xC0:
-            _restore(row, first, low)
-        else:
-            _instruct(operation, data, entry, row, first, remembered)
-
-
-def _restore(row: _Row, first: _Row, register: int) -> None:
-    if register in first.saved:
-        row.saved[register] = first.saved[register]
-    else:
-        row.saved.pop(register, None)
-
-
-def _instruct(
-    operation: int,
-    data: _Bytes,
-    entry: _Entry,
-    row: _Row,
-    first: _Row,
-    remembered: list[_Row],
-) -> None:
-    factor = entry.data_factor
-    match operation:
-        case 0x00:
-            pass
-        case 0x05:
-            register = data.unsigned()
-            row.saved[register] = ("cfa", data.unsigned() * factor)
-        case 0x06:
-            _restore(row, first, data.unsigned())
-        case 0x07:
-            row.saved[data.unsigned()] = ("undefined", 0)
-        case 0x08:
-            row.saved.pop(data.unsigned(), None)
-        case 0x09:
-            register = data.unsigned()
-            row.saved[register] = ("register", data.unsigned())
-        case 0x0A:
-            remembered.append(_Row(row.cfa, dict(row.saved)))
-        case 0x0B:
-            if not remembered:
-                raise UnwindError("restore without remember")
-            kept = remembered.pop()
-            row.cfa, row.saved = kept.cfa, kept.saved
-        case 0x0C:
-            row.cfa = data.unsigned(), data.unsigned()
-        case 0x0D:
-            row.cfa = data.unsigned(), _offset(row)
-        case 0x0E:
-            row.cfa = _register(row), data.unsigned()
-        case 0x0F:
-            row.cfa = data.block()
-        case 0x10:
-            register = data.unsigned()
-            row.saved[register] = ("expression", data.block())
-        case 0x11:
-            register = data.unsigned()
-            row.saved[register] = ("cfa", data.signed() * factor)
-        case 0x12:
-            row.cfa = data.unsigned(), data.signed() * factor
-        case 0x13:
-            row.cfa = _register(row), data.signed() * factor
-        case 0x14:
-            register = data.unsigned()
-            row.saved[register] = ("value", data.unsigned() * factor)
-        case 0x15:
-            register = data.unsigned()
-            row.saved[register] = ("value", data.signed() * factor)
-        case 0x16:
-            register = data.unsigned()
-            row.saved[register] = ("value expression", data.block())
-        case 0x2E:
-            data.unsigned()  # GNU_args_size says nothing about registers
-        case _:
-            raise UnwindError(f"instruction {operation:#x} in an FDE")
-
-
-def _register(row: _Row) -> int:
-    if isinstance(row.cfa, bytes):
-        raise UnwindError("an offset to a CFA that is an expression")
-    return row.cfa[0]
-
-
-def _offset(row: _Row) -> int:
-    if isinstance(row.cfa, bytes):
-        raise UnwindError("a register for a CFA that is an expression")
-    return row.cfa[1]
-
-
-class _Bytes:
-    """A cursor over bytes; reading past the end is an UnwindError."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.at = 0
-
-    def byte(self) -> int:
-        if self.at >= len(self._data):
-            raise UnwindError("rules end in the middle")
-        self.at += 1
-        return self._data[self.at - 1]
-
-    def number(self, size: int, signed: bool) -> int:
-        data = self._data[self.at : self.at + size]
-        if len(data) < size:
-            raise UnwindError("rules end in the middle")
-        self.at += size
-        return int.from_bytes(data, "little", signed=signed)
-
-    def unsigned(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                return value
-            if shift > 63:
-                raise UnwindError("a number of more than 64 bits")
-
-    def signed(self) -> int:
-        start = self.at
-        value = self.unsigned()
-        bits = 7 * (self.at - start)
-        return value - (1 << bits) if self._data[self.at - 1] & 0x40 else value
-
-    def text(self) -> str:
-        end = self._data.find(b"\0", self.at)
-        if end < 0:
-            raise UnwindError("rules end in the middle")
-        text = self._data[self.at : end].decode("latin-1")
-        self.at = end + 1
-        return text
-
-    def block(self) -> bytes:
-        size = self.unsigned()
-        data = self._data[self.at : self.at + size]
-        if len(data) < size:
-            raise UnwindError("rules end in the middle")
-        self.at += size
-        return data
-
-    def skip_encoded(self, encoding: int) -> None:
-        sizes = {0x0: 8, 0x2: 2, 0x3: 4, 0x4: 8, 0xA: 2, 0xB: 4, 0xC: 8}
-        if encoding & 0x0F not in sizes:
-            raise UnwindError("an address of unknown encoding")
-        self.at += sizes[encoding & 0x0F]
-
-    def rest(self) -> bytes:
-        return self._data[self.at :]
