@@ -295,6 +295,8 @@ class _Window:
         memory, writes = self._target.memory, self._publication.writes
         for write in writes:
             seen = os.pread(memory, len(write.before), write.address)
+            if not seen:  # it called exec, and the memory we know is no more
+                return Attempt(Ending.GONE, 0.0, len(self.threads))
             if seen != write.before:
                 return Attempt(
                     Ending.BYTES_DIFFER,
