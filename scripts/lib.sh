@@ -7,7 +7,7 @@ cd "$HOTMEND_ROOT" || exit 1
 # What every run needs beside Python: the libraries that the extracted old builds are linked with.
 RUN_PACKAGES=(ca-certificates binutils libcrypt1 libpcre2-8-0 libssl3 zlib1g liblzma5 libicu72 libexpat1)
 # What the tests and benchmarks use on top of that: they build their own target programs.
-TEST_PACKAGES=(gcc g++ libc6-dev gdb strace openssl wrk iproute2 procps
+TEST_PACKAGES=(gcc g++ libc6-dev gdb strace softhsm2 openssl wrk iproute2 procps
     dpkg-dev make pkgconf libicu-dev liblzma-dev zlib1g-dev libreadline-dev)
 
 say() { printf '%s\n' "hotmend: $*" >&2; }
