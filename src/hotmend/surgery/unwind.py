@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotmend.surgery.cfi import RSP, Cursor, Entry, UnwindError, rows_at
+from hotmend.surgery.errors import ProcessError
 
 Read = Callable[[int, int], bytes]
 
@@ -21,6 +22,8 @@ _MOST_FRAMES = 512
 _MOST_OPERATIONS = 4096
 _PRESERVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12-r15 in DWARF numbers
 _MASK = (1 << 64) - 1
+# KeyError: a rule that asks for a register which nobody knows any more.
+_NO_WAY_ON = (UnwindError, ProcessError, OSError, struct.error, IndexError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Unwinder:
         for table in self._tables:
             try:
                 self._rows(table)
-            except (UnwindError, OSError, struct.error):
+            except _NO_WAY_ON:
                 self._search[table.header] = []
 
     def unwind(self, pc: int, registers: Mapping[int, int]) -> tuple[list[Frame], bool]:
@@ -74,7 +77,7 @@ class Unwinder:
                 if address == 0:
                     return frames, True
                 frames.append(Frame(address, slot))
-        except (UnwindError, OSError, struct.error, IndexError):
+        except _NO_WAY_ON:
             return frames, False
         return frames, False
 
@@ -83,6 +86,7 @@ class Unwinder:
         at the outermost frame, where the return address has no rule."""
         entry = self._entry(pc)
         row = rows_at(entry, pc)
+        values[_RA] = pc  # the rules of a PLT compute with it
         if isinstance(row.cfa, bytes):
             cfa = self._expression(row.cfa, values, [])
         else:
