@@ -1,13 +1,15 @@
-"""kill -9, and failing system calls, at every step of apply and revert.
+"""kill -9, and failing system calls, at every step of apply, revert and verify.
 
     scripts/bench faults [--targets idle,mdwe,...] [--rounds N] [--calls ptrace,...] [--errors]
+                         [--most N] [--commit-point N]
 
 strace's fault injection counts system calls by name: for every name that the work uses, and every
 k, the process that is about to make its k-th such call is killed (or the call fails). After each:
 is the target alive, free, untraced, exactly old or exactly new; and does the next run converge?
 
 Whoever makes the call is killed: the command, the surgeon, the lender, or the helper that holds
-the target's threads, whichever it is.
+the target's threads, whichever it is. ``--most``: where a call is made more often, N of its k,
+evenly spread. ``--commit-point``: only the writes of a revert's two detours, N times.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ CALLS = (
     *("timer_settime", "getdents64", "flock", "sendmsg", "recvmsg", "sendto", "recvfrom"),
     *("memfd_create", "pidfd_open", "kill", "unlink", "mkdir", "capset", "seccomp", "prctl"),
 )
+EVERY = 1 << 30
 ERRORS = ("EPERM", "ESRCH", "EIO", "ENOMEM", "EINTR", "EAGAIN", "ENOSPC")
 PATCH = workshop.hotpatch("answer", "other")
 
@@ -58,20 +61,42 @@ class Tally:
             self.worst.append(f"{kind}: {what}")
 
 
-def sweep(target: str, calls: tuple[str, ...], rounds: int, faults: tuple[str, ...]) -> Tally:
-    """Every (call, k) of apply and of revert, each fault ("KILL" or an errno), ``rounds`` times."""
+def sweep(
+    target: str, calls: tuple[str, ...], rounds: int, faults: tuple[str, ...], most: int = EVERY
+) -> Tally:
+    """Every (call, k) of every verb, each fault ("KILL" or an errno), ``rounds`` times; at most
+    ``most`` k of each call."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "victim.hotpatch"
         file.write_bytes(encode(PATCH))
-        for verb in ("apply", "revert"):
+        for verb in ("apply", "revert", "verify"):
             counts = _calls_of(verb, target, file, Path(folder))
             for call in calls:
-                for k in range(1, counts[call] + 1):
+                for k in _spread(counts[call], most):
                     for fault in faults:
                         for _ in range(rounds):
                             _one(verb, target, file, Path(folder), call, k, fault, tally)
     return tally
+
+
+def commit_point(rounds: int) -> Tally:
+    """kill -9 before the first, and between the first and the second write of a revert."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "victim.hotpatch"
+        file.write_bytes(encode(PATCH))
+        for round_ in range(rounds):
+            which = 1 + round_ % 2
+            _one("revert", "idle", file, Path(folder), "pwrite64", which, "KILL", tally)
+    return tally
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """1 to ``count``, or ``most`` of them."""
+    if count <= most:
+        return list(range(1, count + 1))
+    return sorted({1 + round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
 def _one(
@@ -81,11 +106,11 @@ def _one(
     what = f"{target}: {verb}, {call} {k}, {fault}"
     state = Path(tempfile.mkdtemp(dir=folder))
     with workshop.running(*TARGETS[target]) as victim:
-        if verb == "revert":
+        if verb != "apply":
             _hotmend(state, "apply", str(file), "--pid", str(victim.pid))
         trace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
         trace += ("-e", f"inject={call}:{injected}:when={k}")
-        done = _hotmend(state, verb, str(file), "--pid", str(victim.pid), before=trace)
+        done = _hotmend(state, *_words(verb, file, victim), before=trace)
         if fault != "KILL" and "Traceback" in done.stderr:
             tally.note("traceback", what)
         if not workshop.eventually(lambda: _is_free(victim), 3):
@@ -96,8 +121,8 @@ def _one(
             tally.note("dead" if said is None else "mixed", f"{what} ({said}, {memory})")
             return
         tally.note(said, what)
-        again = _hotmend(state, verb, str(file), "--pid", str(victim.pid))
-        wanted = "new" if verb == "apply" else "old"
+        again = _hotmend(state, *_words(verb, file, victim))
+        wanted = "old" if verb == "revert" else "new"
         if again.returncode or _memory(victim.pid) != wanted:
             tally.note("not converged", f"{what}: {again.stdout}{again.stderr}")
 
@@ -107,16 +132,21 @@ def _calls_of(verb: str, target: str, file: Path, folder: Path) -> Counter[str]:
     log = folder / "calls"
     state = Path(tempfile.mkdtemp(dir=folder))
     with workshop.running(*TARGETS[target]) as victim:
-        if verb == "revert":
+        if verb != "apply":
             _hotmend(state, "apply", str(file), "--pid", str(victim.pid))
         trace = ("strace", "-ff", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}")
-        _hotmend(state, verb, str(file), "--pid", str(victim.pid), before=trace)
+        _hotmend(state, *_words(verb, file, victim), before=trace)
     most: Counter[str] = Counter()
     for path in folder.glob("calls.*"):
         made = Counter(re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE))
         most |= made
         path.unlink()
     return most
+
+
+def _words(verb: str, file: Path, victim: workshop.Target) -> tuple[str, ...]:
+    package = () if verb == "verify" else (str(file),)
+    return (verb, *package, "--pid", str(victim.pid))
 
 
 def _hotmend(
@@ -161,14 +191,21 @@ def main() -> None:
     words.add_argument("--calls", default=",".join(CALLS))
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--errors", action="store_true", help="failing calls instead of kill -9")
+    words.add_argument("--most", type=int, default=EVERY)
+    words.add_argument("--commit-point", type=int, metavar="N")
     given = words.parse_args()
     faults = ERRORS if given.errors else ("KILL",)
     print("| target | runs | old | new | dead | held | mixed | not converged | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
     worst = []
-    for target in given.targets.split(","):
+    targets = ["the commit point"] if given.commit_point else given.targets.split(",")
+    for target in targets:
         began = time.monotonic()
-        tally = sweep(target, tuple(given.calls.split(",")), given.rounds, faults)
+        if given.commit_point:
+            tally = commit_point(given.commit_point)
+        else:
+            calls = tuple(given.calls.split(","))
+            tally = sweep(target, calls, given.rounds, faults, given.most)
         kinds = ("old", "new", "dead", "held", "mixed", "not converged")
         counts = " | ".join(str(tally.runs[kind]) for kind in kinds)
         runs = sum(n for kind, n in tally.runs.items() if kind != "not converged")

@@ -29,11 +29,12 @@ def command(pid: int, folder: Path) -> None:
     """Write a symbol file for each hotpatched image of process PID, and a map for perf."""
     ledger = Ledger()
     with LinuxProcess(pid, writable=False) as process:
+        maps = process.maps()
         payloads = [
             LivePayload(patched, image.payload)
             for entry in remembered(process, ledger)
             for image in entry.images
-            if payload_mapped(process, image)
+            if payload_mapped(image, maps)
             for patched in ledger.hotpatch(entry.sha256).images
             if patched.old_build_id.hex == image.old_build_id
         ]

@@ -89,14 +89,14 @@ def planned(
     in_force = _in_force(known, hotpatch)
     if any(entry.sha256 == sha256 and in_place(process, entry) for entry in in_force):
         return outcome(process, OutcomeKind.ALREADY)
+    maps = process.maps()
     dormant = [
         (image.old_build_id, image.payload)
         for entry in known
         if entry.sha256 == sha256
         for image in entry.images
-        if payload_mapped(process, image)
+        if payload_mapped(image, maps)
     ]
-    maps = process.maps()
     modules = find_modules(maps, process.read)
     made = plan(hotpatch, modules, maps, without(in_force, process.read), dormant)
     if made is None:

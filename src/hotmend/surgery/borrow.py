@@ -15,7 +15,7 @@ from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import nativewindow, pyborrow
+from hotmend.surgery import nativewindow, procfs, pyborrow
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.process import Mapping
 
@@ -193,7 +193,7 @@ def _threads(pid: int) -> list[_Thread]:
     found = []
     for tid in tids:
         try:
-            lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
+            lines = procfs.lines(f"{pid}/task/{tid}/status")
         except OSError:
             continue
         fields = {name: value.strip() for name, _, value in (row.partition(":") for row in lines)}

@@ -73,6 +73,8 @@ class Ledger:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder if folder is not None else default_folder()
         self._processes = self.folder / "processes" / boot_id()
+        self._known: dict[Identity, list[LedgerEntry]] | None = None
+        """What was read or written since we have the lock: nobody else may have changed it."""
 
     def entries(self) -> tuple[list[LedgerEntry], list[str]]:
         """(entries of this boot, sentences on files that cannot be read)."""
@@ -87,13 +89,18 @@ class Ledger:
 
     def of(self, identity: Identity) -> list[LedgerEntry]:
         """What is known of one process."""
+        if self._known is not None and identity in self._known:
+            return self._known[identity]
         path = self._path(identity)
-        if not path.exists():
-            return []
         try:
-            return _read_entries(path)
+            entries = _read_entries(path)
+        except FileNotFoundError:
+            entries = []
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise LedgerError(f"{path} is damaged ({error}); move it away") from None
+        if self._known is not None:
+            self._known[identity] = entries
+        return entries
 
     def record(self, entry: LedgerEntry) -> None:
         """Put ``entry`` in place of the one with the same hotpatch; outlives us on return."""
@@ -151,6 +158,7 @@ class Ledger:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with (self.folder / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                self._known = {}
                 yield
         except OSError as error:
             if error.filename and str(self.folder) in str(error.filename):
@@ -158,10 +166,14 @@ class Ledger:
                     f"{self.folder} cannot be written: {error.strerror}; nothing was patched"
                 ) from None
             raise
+        finally:
+            self._known = None
 
     def _write(self, identity: Identity, entries: list[LedgerEntry]) -> None:
         content = {"version": _VERSION, "entries": [_to_json(entry) for entry in entries]}
         _replace(self._path(identity), json.dumps(content).encode())
+        if self._known is not None:
+            self._known[identity] = entries
 
     def _path(self, identity: Identity) -> Path:
         return self._processes / f"{identity.pid}-{identity.start_time}.json"
@@ -192,7 +204,8 @@ def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
     """Write beside and rename: the old file or the new one. ``synced``: a power loss, too."""
     temporary = path.with_name(f".new-{os.getpid()}-{path.name}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -256,9 +269,11 @@ def _to_json(entry: LedgerEntry) -> dict[str, Any]:
 
 
 def _read_entries(path: Path) -> list[LedgerEntry]:
-    if path.stat().st_size > _MOST_BYTES:
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
         raise ValueError("too large")
-    content = json.loads(path.read_bytes())
+    content = json.loads(data)
     if content["version"] != _VERSION:
         raise ValueError(f"version {content['version']}")
     return [_from_json(row) for row in content["entries"]]

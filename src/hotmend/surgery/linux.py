@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import borrow, nativewindow, window
+from hotmend.surgery import borrow, nativewindow, procfs, window
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.module import Module, find_modules
 from hotmend.surgery.process import Attempt, Identity, Mapping, Publication, boot_id
@@ -32,7 +32,7 @@ def pids() -> list[int]:
 def identify(pid: int) -> Identity:
     """Raises ProcessGone for a pid that is none, or a zombie's."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = procfs.text(f"{pid}/stat").rpartition(")")[2].split()
     except OSError:
         raise ProcessGone(f"there is no process {pid}") from None
     if fields[0] in "ZX":
@@ -59,7 +59,7 @@ class LinuxProcess:
         except OSError:
             raise ProcessGone(f"there is no process {pid}") from None
         try:
-            self.command = Path(f"/proc/{pid}/comm").read_text().strip()
+            self.command = procfs.text(f"{pid}/comm").strip()
             self._refuse_foreign()
             self._memory = os.open(
                 f"/proc/{pid}/mem", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
@@ -91,12 +91,14 @@ class LinuxProcess:
 
     def maps(self) -> tuple[Mapping, ...]:
         try:
-            with Path(f"/proc/{self.pid}/maps").open() as lines:
-                return tuple(_mappings(lines))
+            lines = procfs.lines(f"{self.pid}/maps")
         except PermissionError:
             raise NotPermitted(f"process {self.pid} may not be examined by you") from None
         except OSError:
             raise ProcessGone(f"process {self.pid} has ended") from None
+        if len(lines) > _MOST_MAPS:
+            raise ProcessError("the process has too many mappings to examine")
+        return tuple(map(parse_mapping, lines))
 
     def read(self, address: int, size: int) -> bytes:
         try:
@@ -208,7 +210,7 @@ class LinuxProcess:
         if tracer == "0":
             return
         try:
-            who = Path(f"/proc/{tracer}/comm").read_text().strip()
+            who = procfs.text(f"{tracer}/comm").strip()
         except OSError:
             who = "another program"
         raise Refused(
@@ -223,7 +225,7 @@ class LinuxProcess:
 
     def _status(self) -> dict[str, str]:
         try:
-            text = Path(f"/proc/{self.pid}/status").read_text()
+            text = procfs.text(f"{self.pid}/status")
         except OSError:
             raise ProcessGone(f"process {self.pid} has ended") from None
         return {
@@ -245,18 +247,11 @@ def _executable(maps: tuple[Mapping, ...]) -> list[Mapping]:
     return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
 
 
-def _mappings(lines: Iterator[str]) -> Iterator[Mapping]:
-    for number, line in enumerate(lines):
-        if number >= _MOST_MAPS:
-            raise ProcessError("the process has too many mappings to examine")
-        yield parse_mapping(line)
-
-
 @functools.lru_cache(maxsize=4096)
 def parse_mapping(line: str) -> Mapping:
     """One line of /proc/PID/maps. Raises ProcessError for what is none."""
     try:
-        fields = line.rstrip("\n").split(maxsplit=5)
+        fields = line.split(maxsplit=5)
         start, _, end = fields[0].partition("-")
         return Mapping(
             start=int(start, 16),

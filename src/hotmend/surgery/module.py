@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hotmend.model.build_id import BuildId
 from hotmend.surgery.errors import ProcessError
-from hotmend.surgery.process import Mapping
+from hotmend.surgery.process import PAGE, Mapping
 
 Read = Callable[[int, int], bytes]
 
@@ -65,6 +65,7 @@ def find_modules(maps: Iterable[Mapping], read: Read) -> list[Module]:
 
 def _module(mapping: Mapping, read: Read) -> Module | None:
     try:
+        read = _beginning_with(mapping, read)
         header = _EHDR.unpack(read(mapping.start, _EHDR.size))
         ident, machine, phoff, phentsize, phnum = header[0], header[2], *_program_header_of(header)
         if ident[:4] != b"\x7fELF" or ident[4] != 2 or machine != 62:
@@ -95,6 +96,17 @@ def _module(mapping: Mapping, read: Read) -> Module | None:
         device=mapping.device,
         inode=mapping.inode,
     )
+
+
+def _beginning_with(mapping: Mapping, read: Read) -> Read:
+    """The same, but the first page, where nearly everything is, is read once."""
+    head = read(mapping.start, min(PAGE, mapping.end - mapping.start))
+
+    def reading(address: int, size: int) -> bytes:
+        at = address - mapping.start
+        return head[at : at + size] if 0 <= at <= len(head) - size else read(address, size)
+
+    return reading
 
 
 def _program_header_of(header: tuple[int, ...]) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.surgery import procfs
 
 _UNIT_FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system")
 _LIST = "etc/hotmend/opt-out"
@@ -40,7 +41,11 @@ def wish(command: str, unit: str, root: Path) -> Refusal | None:
 
 def unit_of(pid: int) -> str:
     """The systemd unit that a process runs in, "" where there is none."""
-    for line in _text(Path(f"/proc/{pid}/cgroup")).splitlines():
+    try:
+        lines = procfs.lines(f"{pid}/cgroup")
+    except OSError:
+        return ""
+    for line in lines:
         for part in reversed(line.rpartition(":")[2].split("/")):
             if _UNIT.fullmatch(part):
                 return part

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from hotmend.surgery import procfs
 from hotmend.surgery.linux import parse_mapping, pids
 
 _DELETED = " (deleted)"
@@ -47,12 +47,11 @@ def scan() -> tuple[list[ProcessFiles], int]:
 
 def _examine(pid: int) -> ProcessFiles:
     seen: dict[str, tuple[str, int]] = {}
-    with Path(f"/proc/{pid}/maps").open() as lines:
-        for line in lines:
-            if " r-xp " in line and "/" in line:
-                mapping = parse_mapping(line)
-                seen[mapping.path] = mapping.device, mapping.inode
-    command = Path(f"/proc/{pid}/comm").read_text().strip()
+    for line in procfs.lines(f"{pid}/maps"):
+        if " r-xp " in line and "/" in line:
+            mapping = parse_mapping(line)
+            seen[mapping.path] = mapping.device, mapping.inode
+    command = procfs.text(f"{pid}/comm").strip()
     outdated = tuple(_outdated(pid, seen))
     return ProcessFiles(pid, command, frozenset(p.removesuffix(_DELETED) for p in seen), outdated)
 

@@ -118,11 +118,12 @@ def _roll_back(
         now = process.read(address, len(before))
         if now != before:
             writes.append(Write(address, now, before))
+    maps = process.maps()
     affected = tuple(
         r
         for entry in touched
         for image in entry.images
-        if payload_mapped(process, image)
+        if payload_mapped(image, maps)
         for r in payload_ranges(image, entry, ledger)
     )
     budget_ms = max(terms.budget_ms, _ROLL_BACK_MS)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hotmend.model.outcome import BlockedBy, Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import ProcessError
 from hotmend.surgery.ledger import LedgerEntry, LedgerImage
-from hotmend.surgery.process import Attempt, Ending, Process
+from hotmend.surgery.process import Attempt, Ending, Mapping, Process
 
 
 def in_place(process: Process, entry: LedgerEntry) -> bool:
@@ -21,11 +21,11 @@ def untouched(process: Process, entry: LedgerEntry) -> bool:
     return _reads(process, [(w.address, w.before) for i in entry.images for w in i.writes])
 
 
-def payload_mapped(process: Process, image: LedgerImage) -> bool:
-    """The payload's mapping is still there."""
+def payload_mapped(image: LedgerImage, maps: Sequence[Mapping]) -> bool:
+    """The payload's mapping is among ``maps``."""
     return any(
         m.start <= image.payload and m.end >= image.payload + image.span and m.executable
-        for m in process.maps()
+        for m in maps
     )
 
 

@@ -13,10 +13,9 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from hotmend.model.outcome import BlockedBy
-from hotmend.surgery import ptrace
+from hotmend.surgery import procfs, ptrace
 from hotmend.surgery.errors import NotPermitted
 from hotmend.surgery.process import Attempt, Ending, Publication, Range
 from hotmend.surgery.unwind import Frame, Unwinder
@@ -319,7 +318,7 @@ class _Window:
 
 def _is_dead(pid: int, tid: int) -> bool:
     try:
-        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text()
+        text = procfs.text(f"{pid}/task/{tid}/stat")
     except OSError:
         return True
     return text.rpartition(")")[2].split()[0] in "ZX"
