@@ -5,7 +5,8 @@
 Freeze: first interrupt to last detach. The floor (victims/floor.c) stops every thread, writes one
 word and lets go, in the same process, just before; once with ordinary priority, once with the
 real-time priority that the stop window has, too. Gap: for how long a thread of the process that
-watches the clock was kept from running, during an apply and during as long without a patcher.
+watches the clock was kept from running, during an apply, during one with --consistency no-stop,
+and during as long without a patcher.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from tests.surgery import workshop
@@ -27,7 +29,7 @@ from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.surgery.apply import apply
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
-from hotmend.surgery.publishing import Terms
+from hotmend.surgery.publishing import Consistency, Terms
 from hotmend.surgery.revert import revert
 from victims import program
 
@@ -43,7 +45,8 @@ ROWS = (
 PROCESSES = 50
 PROCESSES_GOAL_MS = 90
 TERMS = Terms(budget_ms=10_000, patience_s=60)
-HOTPATCH = workshop.hotpatch("answer")
+UNSTOPPED = replace(TERMS, consistency=Consistency.NO_STOP)
+HOTPATCH = workshop.hotpatch("answer", independent=True)
 
 
 def main() -> None:
@@ -52,10 +55,10 @@ def main() -> None:
     rounds = words.parse_args().rounds
     print(
         "| threads | floor ms | floor, real-time ms | freeze ms (p95) | × real-time floor "
-        "| goal ms | freeze, Python window ms | apply wall ms | revert freeze ms | gap ms "
-        "| gap, no patcher ms |"
+        "| goal ms | freeze, Python window ms | apply wall ms | revert freeze ms | gap ms (max) "
+        "| gap, no-stop ms | gap, no patcher ms |"
     )
-    print("|---" * 11 + "|")
+    print("|---" * 12 + "|")
     for threads, temper, goal in ROWS:
         print(row(threads, temper, goal, rounds), flush=True)
     print()
@@ -77,9 +80,10 @@ def row(threads: int, temper: str, goal: float | None, rounds: int) -> str:
         realtime = _floor(target.pid, rounds, "realtime")
         cycles = [_cycle(target, ledger, sha256) for _ in range(rounds)]
         os.environ["HOTMEND_WINDOW"] = "python"
+        calm = [_cycle(target, ledger, sha256, UNSTOPPED)[3] for _ in range(rounds)]
         slow = [_cycle(target, ledger, sha256)[0] for _ in range(max(3, rounds // 3))]
         del os.environ["HOTMEND_WINDOW"]
-    freezes, walls, reverts, gaps, calm = zip(*cycles, strict=True)
+    freezes, walls, reverts, gaps, alone = zip(*cycles, strict=True)
     middle = statistics.median
     cells = (
         f"{threads} {temper}",
@@ -91,20 +95,21 @@ def row(threads: int, temper: str, goal: float | None, rounds: int) -> str:
         f"{middle(slow):.1f}",
         f"{middle(walls):.1f}",
         f"{middle(reverts):.2f}",
-        f"{middle(gaps):.1f}",
-        f"{middle(calm):.1f}",
+        f"{middle(gaps):.2f} ({max(gaps):.1f})",
+        f"{middle(calm):.2f} ({max(calm):.1f})",
+        f"{middle(alone):.2f} ({max(alone):.1f})",
     )
     return f"| {' | '.join(cells)} |"
 
 
 def _cycle(
-    target: workshop.Target, ledger: Ledger, sha256: str
+    target: workshop.Target, ledger: Ledger, sha256: str, terms: Terms = TERMS
 ) -> tuple[float, float, float, float, float]:
     """(freeze, wall, freeze of the revert, gap, gap without a patcher) in ms."""
     with LinuxProcess(target.pid) as process:
         target.ask("gap")
         began = time.monotonic()
-        done = apply(process, HOTPATCH, sha256, ledger, TERMS)
+        done = apply(process, HOTPATCH, sha256, ledger, terms)
         wall = time.monotonic() - began
         gap = target.ask("gap") / 1e6
         pause = _pause(done, OutcomeKind.APPLIED)

@@ -21,6 +21,7 @@ from hotmend.hotpatch.hotpatch import (
     Made,
     OldAddress,
     PatchedImage,
+    ShortEntry,
 )
 from hotmend.model.advisory import AdvisoryState, AdvisoryVerdict, Ground
 from hotmend.model.build_id import BuildId
@@ -39,7 +40,9 @@ def one_function() -> Hotpatch:
             Fixup(24, "pcrel32", OldAddress(0x1040), -4),
             Fixup(8192, "abs64", Import("strlen", "GLIBC_2.2.5", "libc.so.6")),
         ),
-        functions=(Function("one", ((0x1100, 64),), "ab" * 32, ((16, 13),), 0x1100, 16),),
+        functions=(
+            Function("one", ((0x1100, 64),), "ab" * 32, ((16, 13),), 0x1100, 16, ShortEntry(1, 7)),
+        ),
         near=(0, 0x5000),
         independent=True,
     )
@@ -118,6 +121,25 @@ def test_a_part_over_its_bound_is_refused_before_it_is_expanded() -> None:
         (
             {"functions": (Function("f", ((0x4FFF, 64),), "ab" * 32, ((16, 13),), None, 16),)},
             "outside the old image",
+        ),
+        *(
+            (
+                {
+                    "functions": (
+                        Function(
+                            "f", ((0x1100, 64),), "ab" * 32, ((16, 13),), entry, 16, ShortEntry(*s)
+                        ),
+                    )
+                },
+                "short entry",
+            )
+            for entry, s in (
+                (None, (0, 5)),
+                (0x1100, (0, 4)),
+                (0x1100, (1, 5)),
+                (0x1100, (4, 16)),
+                (0x1100, (0, 17)),
+            )
         ),
     ],
 )

@@ -20,7 +20,7 @@ from hotmend.surgery.apply import apply
 from hotmend.surgery.errors import Refused
 from hotmend.surgery.ledger import Ledger, State
 from hotmend.surgery.linux import LinuxProcess
-from hotmend.surgery.publishing import Terms
+from hotmend.surgery.publishing import Consistency, Terms
 from hotmend.surgery.revert import revert
 from hotmend.surgery.verify import verify
 from surgery.workshop import (
@@ -188,7 +188,7 @@ def test_a_stale_return_address_on_the_stack_blocks_nothing(window: str, ledger:
 def test_entry_consistency_waits_for_nobody_and_needs_independence(
     window: str, ledger: Ledger
 ) -> None:
-    entry = Terms(strict=False, budget_ms=200, patience_s=0.2)
+    entry = Terms(Consistency.ENTRY, budget_ms=200, patience_s=0.2)
     with running("inside", "plain") as target:
         refused = put(target.pid, ledger, hotpatch("hold"), entry)
         assert refused.refusal is not None

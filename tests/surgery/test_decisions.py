@@ -17,7 +17,7 @@ from hotmend.surgery.errors import ProcessError
 from hotmend.surgery.fake import FakeProcess, FakeThread
 from hotmend.surgery.ledger import Ledger, State
 from hotmend.surgery.process import Identity, boot_id
-from hotmend.surgery.publishing import Terms
+from hotmend.surgery.publishing import Consistency, Terms
 from hotmend.surgery.revert import revert
 from hotmend.surgery.settle import settled
 from surgery import workshop
@@ -128,7 +128,7 @@ def test_a_thread_in_the_earlier_replacement_blocks_the_later(
 
 
 def test_functions_that_belong_together_are_not_exchanged_one_by_one(ledger: Ledger) -> None:
-    entry = replace(QUICK, strict=False)
+    entry = replace(QUICK, consistency=Consistency.ENTRY)
     refusal = put(process_with("old"), workshop.hotpatch("answer"), ledger, entry).refusal
     assert refusal is not None and refusal.code is RefusalCode.NOT_INDEPENDENT
     alone = workshop.hotpatch("answer", independent=True)
@@ -159,7 +159,7 @@ def test_a_thread_that_returns_into_it_blocks_only_strictly(ledger: Ledger) -> N
     process = process_with("old")
     process.threads.append(FakeThread(101, 0, (BASE + va + size - 1,)))
     assert put(process, deep, ledger).kind is OutcomeKind.BLOCKED
-    entry = replace(QUICK, strict=False)
+    entry = replace(QUICK, consistency=Consistency.ENTRY)
     assert put(process, deep, ledger, entry).kind is OutcomeKind.APPLIED
 
 

@@ -22,6 +22,7 @@ from hotmend.surgery import order as words
 from hotmend.surgery.errors import OrderError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.order import Order, Summary, Verb
+from hotmend.surgery.publishing import Consistency
 from hotmend.surgery.surgeon import Surgeon, serve
 from surgery.workshop import hotpatch, is_root, running
 
@@ -46,6 +47,21 @@ def served(ledger: Ledger) -> Iterator[tuple[Surgeon, socket.socket]]:
     theirs.close()
     with Surgeon(ours, pid) as surgeon:
         yield surgeon, ours
+
+
+def test_an_order_without_a_stop(served: tuple[Surgeon, socket.socket]) -> None:
+    surgeon, _ = served
+    data = encode(hotpatch("answer", independent=True))
+    order = replace(
+        ORDER,
+        sha256=hashlib.sha256(data).hexdigest(),
+        consistency=Consistency.NO_STOP,
+    )
+    with running("idle") as target:
+        outcome, _ = surgeon.perform(replace(order, pids=(target.pid,)), data)
+        assert isinstance(outcome, Outcome)
+        assert (outcome.kind, outcome.pause_ms) == (OutcomeKind.APPLIED, 0.0)
+        assert target.ask() == 2
 
 
 def test_an_order_is_carried_out(served: tuple[Surgeon, socket.socket]) -> None:

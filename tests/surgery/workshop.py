@@ -20,8 +20,19 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from hotmend.binary.elf import load
 from hotmend.binary.frames import eh_frame, read_frames
-from hotmend.hotpatch.hotpatch import PAGE, Fixup, Function, Hotpatch, Made, PatchedImage
+from hotmend.diff.program import Program
+from hotmend.diff.short_entry import short_entry
+from hotmend.hotpatch.hotpatch import (
+    PAGE,
+    Fixup,
+    Function,
+    Hotpatch,
+    Made,
+    PatchedImage,
+    ShortEntry,
+)
 from hotmend.model.build_id import BuildId
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.process import Range
@@ -163,6 +174,11 @@ def build_id(path: Path) -> BuildId:
         return BuildId(next(note.iter_notes())["n_desc"])
 
 
+@lru_cache
+def _old_program() -> Program:
+    return Program(load(library().read_bytes(), "libvictim.so.1"))
+
+
 def hotpatch(
     *names: str,
     independent: bool = False,
@@ -182,6 +198,7 @@ def hotpatch(
     moved = []
     for name in sorted(names, key=lambda n: before[n]):
         body = code(fixed, *after[name])
+        found = short_entry(_old_program(), before[name][0])
         payload += b"\xcc" * (-len(payload) % 16)
         functions.append(
             Function(
@@ -191,6 +208,7 @@ def hotpatch(
                 payload_ranges=((len(payload), len(body)),),
                 entry=before[name][0],
                 new_entry=len(payload),
+                short=found and ShortEntry(*found),
             )
         )
         moved.append((len(payload), frames[after[name][0]]))

@@ -35,8 +35,9 @@ long hold_deep(int fd, int depth)
     return raw_read(fd, &byte) == 1 ? 0 : -1000;
 }
 
-/* Calls its caller back, and is still there when that returns, throws, jumps or sleeps. */
-int call_back(int (*back)(int), int depth)
+/* Calls its caller back, and is still there when that returns, throws, jumps or sleeps. Begins with
+ * pushes, and has filler in front. */
+__attribute__((aligned(64))) int call_back(int (*back)(int), int depth)
 {
     int result = back(depth);
     return result + RESULT * 100;

@@ -67,6 +67,17 @@ _WIDTHS = {
 }
 
 
+def pushes_before_room(code: bytes) -> int | None:
+    """How many one-byte pushes ``code`` begins with, where an instruction of two bytes or more
+    comes next; None where another short one does."""
+    for pushes, ins in enumerate(Decoder(64, code)):
+        if ins.len >= 2:
+            return None if ins.is_invalid else pushes
+        if ins.mnemonic != Mnemonic.PUSH:
+            return None
+    return None
+
+
 def scan(code: bytes, va: int) -> Scan:
     """What leaves the range ``code`` at ``va``."""
     masked = bytearray(code)
@@ -137,6 +148,11 @@ def padding(code: bytes) -> tuple[int, int]:
     if not solid:
         return len(code), 0
     return solid[0][0], len(code) - solid[-1][1]
+
+
+def is_filler(code: bytes) -> bool:
+    """Nothing but nops and int3, as compilers put between functions."""
+    return all(ins.mnemonic in (Mnemonic.NOP, Mnemonic.INT3) for ins in Decoder(64, code))
 
 
 class Instruction(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from hotmend.binary.frames import eh_frame
 from hotmend.diff.changeset import ChangeSet, Replacement
 from hotmend.diff.resolve import Constants, Slot, ToOld
+from hotmend.diff.short_entry import short_entry
 from hotmend.diff.unit import Unit
 from hotmend.hotpatch.hotpatch import (
     PAGE,
@@ -20,6 +21,7 @@ from hotmend.hotpatch.hotpatch import (
     Import,
     OldAddress,
     PatchedImage,
+    ShortEntry,
 )
 
 _SLOT_SIZE = 8
@@ -139,7 +141,12 @@ class _Payload:
             payload_ranges=tuple(payload_ranges),
             entry=entry,
             new_entry=new_entry,
+            short=None if entry is None else self._short(entry),
         )
+
+    def _short(self, entry: int) -> ShortEntry | None:
+        found = short_entry(self._changes.matching.old, entry)
+        return None if found is None else ShortEntry(*found)
 
 
 def _own_part(unit: Unit, va: int) -> bool:

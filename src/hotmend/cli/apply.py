@@ -20,6 +20,7 @@ from hotmend.surgery.errors import ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.publishing import Consistency
 from hotmend.surgery.settle import remembered
 from hotmend.surgery.surgeon import hire
 from hotmend.surgery.targets import INIT, Finder
@@ -32,11 +33,12 @@ from hotmend.surgery.targets import INIT, Finder
 @click.option("--dry-run", is_flag=True, help="Print the steps; change nothing.")
 @click.option(
     "--consistency",
-    type=click.Choice(["strict", "entry"]),
-    default="strict",
+    type=click.Choice([way.value for way in Consistency]),
+    default=Consistency.STRICT.value,
     show_default=True,
     help="strict: no thread in, or returning into, a replaced function. entry: only the bytes "
-    "that change must be free; where the hotpatch's functions are independent.",
+    "that change must be free. no-stop: threads run on. The last two where the hotpatch's "
+    "functions are independent.",
 )
 @click.option(
     "--budget-ms",
@@ -80,7 +82,7 @@ def command(
         targets,
         hashlib.sha256(data).hexdigest(),
         tuple(image.old_build_id.hex for image in hotpatch.images),
-        strict=consistency == "strict",
+        consistency=Consistency(consistency),
         budget_ms=budget_ms,
         patience_s=patience,
         include_init=include_init,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cached_property
@@ -71,6 +71,11 @@ class Program:
         section = self.image.section_at(start)
         end = section.end if section is not None else start + size
         return min(self._starts[at], end) if at < len(self._starts) else end
+
+    def part_before(self, va: int) -> tuple[int, int] | None:
+        """(start, size) of the part that ends last before ``va``."""
+        at = bisect_left(self._starts, va)
+        return (self._starts[at - 1], self._sizes[at - 1]) if at else None
 
     def place(self, target: int) -> Place:
         """What lies at ``target``."""

@@ -31,6 +31,8 @@ MAX_NAME = 512
 MAX_SENTENCE = 1 << 14
 MAX_ATTESTATIONS = 16
 MAX_VA = 1 << 46
+MAX_PUSHES = 3
+MAX_FILLER = 16
 
 FIXUP_SIZE = {"pcrel32": 4, "abs64": 8}
 
@@ -114,6 +116,8 @@ def _check_functions(image: PatchedImage) -> None:
     for function in image.functions:
         _check_function(image, function)
         occupied += [(va, va + size) for va, size in function.ranges]
+        if function.entry is not None and function.short is not None:
+            occupied.append((function.entry - function.short.filler, function.entry))
         if function.entry is not None:
             _expect(
                 function.entry not in entries, f"{image.name}: two detours at {function.entry:#x}"
@@ -143,6 +147,15 @@ def _check_function(image: PatchedImage, function: Function) -> None:
     if function.entry is not None:
         start, size = function.ranges[0]
         _expect(start <= function.entry < start + size, f"{where}: its detour is not in its code")
+    if function.short is not None:
+        pushes, filler = function.short.pushes, function.short.filler
+        _expect(
+            function.entry is not None
+            and 0 <= pushes <= MAX_PUSHES
+            and pushes + DETOUR_SIZE <= filler <= MAX_FILLER
+            and low <= function.entry - filler,
+            f"{where}: its short entry",
+        )
 
 
 def _expect(holds: bool, what: str) -> None:

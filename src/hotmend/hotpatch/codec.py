@@ -26,6 +26,7 @@ from hotmend.hotpatch.hotpatch import (
     Made,
     OldAddress,
     PatchedImage,
+    ShortEntry,
 )
 from hotmend.model.advisory import AdvisoryState, AdvisoryVerdict, Ground
 from hotmend.model.build_id import BuildId
@@ -138,6 +139,7 @@ def _image_to_json(image: PatchedImage) -> dict[str, Any]:
                 [list(pair) for pair in f.payload_ranges],
                 f.entry,
                 f.new_entry,
+                f.short and [f.short.pushes, f.short.filler],
             ]
             for f in image.functions
         ],
@@ -190,9 +192,9 @@ def _fixups(row: _Reader, imports: list[Import]) -> tuple[Fixup, ...]:
 
 
 def _function(entry: Any) -> Function:
-    if not isinstance(entry, list) or len(entry) != 6:
+    if not isinstance(entry, list) or len(entry) != 7:
         _malformed("function")
-    name, ranges, sha256, payload_ranges, detour, new_entry = entry
+    name, ranges, sha256, payload_ranges, detour, new_entry, short = entry
     return Function(
         name=_text(name),
         ranges=_pairs(ranges),
@@ -200,6 +202,7 @@ def _function(entry: Any) -> Function:
         payload_ranges=_pairs(payload_ranges),
         entry=None if detour is None else _integer(detour),
         new_entry=_integer(new_entry),
+        short=None if short is None else ShortEntry(*_pair(short)),
     )
 
 

@@ -56,6 +56,16 @@ class Fixup:
 
 
 @dataclass(frozen=True)
+class ShortEntry:
+    """What lets an entry be switched while threads run: behind ``pushes`` one-byte pushes stands
+    an instruction of at least two bytes, which a short jump replaces; the ``filler`` bytes in front
+    of the entry are padding that nothing reaches, where the rest of the way fits."""
+
+    pushes: int
+    filler: int
+
+
+@dataclass(frozen=True)
 class Function:
     """A replaced function.
 
@@ -63,7 +73,7 @@ class Function:
     the ranges that a stack check keeps clear. ``sha256``: of the old bytes of those ranges, in
     order. ``payload_ranges``: (offset, size) of the new parts. ``entry``: old_va where a detour
     is written, None when it is only reached from inside the replaced set. ``new_entry``: payload
-    offset the detour jumps to.
+    offset the detour jumps to. ``short``: None where the entry is switched in a stop only.
     """
 
     name: str
@@ -72,6 +82,7 @@ class Function:
     payload_ranges: tuple[tuple[int, int], ...]
     entry: int | None
     new_entry: int
+    short: ShortEntry | None = None
 
 
 @dataclass(frozen=True)

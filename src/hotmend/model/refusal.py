@@ -40,6 +40,7 @@ class RefusalCode(StrEnum):
     NO_ROOM_NEARBY = "no-room-nearby"
     IMPORT_UNRESOLVED = "import-unresolved"
     NOT_INDEPENDENT = "not-independent"
+    NEEDS_STOP = "needs-stop"
     MODULE_MAPPED_TWICE = "module-mapped-twice"
     MAPPING_FAILED = "mapping-failed"
     PROCESS_IS_INIT = "process-is-init"

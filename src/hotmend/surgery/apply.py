@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import record
+from hotmend.surgery import record, switching
 from hotmend.surgery.errors import ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, State, applied, reverted
 from hotmend.surgery.module import Read, find_modules
 from hotmend.surgery.plan import ImagePlan, Plan, RegisterFrames, plan
 from hotmend.surgery.process import PAGE, Attempt, Ending, Process, Publication, Write
-from hotmend.surgery.publishing import Terms, publish
+from hotmend.surgery.publishing import Consistency, Terms, publish
 from hotmend.surgery.settle import Unsettled, payload_ranges, settled
 from hotmend.surgery.standing import (
     in_place,
@@ -50,11 +50,12 @@ def apply(
     """
     try:
         known = settled(process, ledger, terms)
-        made = planned(process, hotpatch, sha256, known)
+        stop = terms.consistency is not Consistency.NO_STOP
+        made = planned(process, hotpatch, sha256, known, stop=stop)
         if isinstance(made, Outcome):
             return made
         bound = next((i.image for i in made.images if not i.image.independent), None)
-        if not terms.strict and bound is not None:
+        if terms.consistency is not Consistency.STRICT and bound is not None:
             return refused(
                 process,
                 Refusal(
@@ -64,6 +65,10 @@ def apply(
                     bound.name,
                 ),
             )
+        if not stop:
+            why = switching.needs_stop(process, made, _in_force(known, hotpatch))
+            if why is not None:
+                return refused(process, why)
         entry = _entry(process, hotpatch, sha256, made)
         ledger.record(entry)
         try:
@@ -82,10 +87,15 @@ def apply(
 
 
 def planned(
-    process: Process, hotpatch: Hotpatch, sha256: str, known: Sequence[LedgerEntry]
+    process: Process,
+    hotpatch: Hotpatch,
+    sha256: str,
+    known: Sequence[LedgerEntry],
+    *,
+    stop: bool = True,
 ) -> Plan | Outcome:
     """The plan for a process, or the outcome that makes one unnecessary or impossible.
-    ``known``: what is remembered of the process."""
+    ``known``: what is remembered of the process; ``stop``: as of ``plan``."""
     in_force = _in_force(known, hotpatch)
     if any(entry.sha256 == sha256 and in_place(process, entry) for entry in in_force):
         return outcome(process, OutcomeKind.ALREADY)
@@ -98,7 +108,7 @@ def planned(
         if payload_mapped(image, maps)
     ]
     modules = find_modules(maps, process.read)
-    made = plan(hotpatch, modules, maps, without(in_force, process.read), dormant)
+    made = plan(hotpatch, modules, maps, without(in_force, process.read), dormant, stop=stop)
     if made is None:
         return outcome(process, OutcomeKind.NOT_MAPPED)
     return refused(process, made) if isinstance(made, Refusal) else made
@@ -144,7 +154,10 @@ def _carry_out(
         if not _register(process, step, terms):
             ledger.record(reverted(entry))
             return not_published(process, _NOBODY_AT_REST)
-    attempt = publish(process, _publication(made, superseded, ledger, terms), terms)
+    if terms.consistency is Consistency.NO_STOP:
+        attempt = switching.switch(process, made)
+    else:
+        attempt = publish(process, _publication(made, superseded, ledger, terms), terms)
     if attempt.ending is Ending.FAILED:
         settled(process, ledger, terms)
     if attempt.ending is not Ending.PUBLISHED:
@@ -185,7 +198,8 @@ def _publication(
     writes += [Write(address, there, before) for address, (there, before) in now.items()]
     affected = [r for image in made.images for r in image.old_ranges]
     affected += [r for image, entry in images for r in payload_ranges(image, entry, ledger)]
-    return Publication(tuple(writes), tuple(affected), terms.strict, terms.budget_ms)
+    strict = terms.consistency is Consistency.STRICT
+    return Publication(tuple(writes), tuple(affected), strict, terms.budget_ms)
 
 
 def _check_fill(process: Process, image: ImagePlan) -> None:
@@ -213,7 +227,7 @@ def _entry(process: Process, hotpatch: Hotpatch, sha256: str, made: Plan) -> Led
                 span=image.image.span,
                 filled=tuple(
                     (address, len(data), hashlib.sha256(data).hexdigest())
-                    for address, data in image.fill.pages
+                    for address, data in (*image.fill.pages, *image.ways)
                 ),
                 writes=tuple(detour.write for detour in image.detours),
             )

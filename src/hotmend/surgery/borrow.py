@@ -17,9 +17,12 @@ from pathlib import Path
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import nativewindow, procfs, pyborrow
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
-from hotmend.surgery.process import Mapping
+from hotmend.surgery.process import PAGE, Mapping
 
 _SYS_MMAP = 9
+_SYS_MREMAP = 25
+_MREMAP_FLAGS = 0x1 | 0x2  # MAYMOVE | FIXED
+_MOST_ERRNO = 4095
 _PROT_READ, _PROT_WRITE, _PROT_EXEC = 0x1, 0x2, 0x4
 _MAP_FLAGS = 0x02 | 0x20 | 0x100000  # PRIVATE | ANONYMOUS | FIXED_NOREPLACE
 _SYSCALL = b"\x0f\x05"
@@ -120,7 +123,14 @@ def map_memory(pid: int, ground: Ground, address: int, size: int, *, writable: b
     borrowed thread. Raises Refused(mapping-failed), ProcessGone, NotPermitted."""
     protection = _PROT_READ | (_PROT_WRITE if writable else _PROT_EXEC)
     arguments = (address, size, protection, _MAP_FLAGS, _MINUS_ONE, 0)
-    ending, result, error = _borrowed(pid, _threads(pid), ground, _SYS_MMAP, arguments)
+    result = _lent_call(pid, ground, _SYS_MMAP, arguments)
+    if result != address:
+        raise _failed(pid, f"process {pid} cannot map {size:,} bytes at {address:#x}", result)
+
+
+def _lent_call(pid: int, ground: Ground, number: int, arguments: Arguments) -> int:
+    """What the system call gave."""
+    ending, result, error = _borrowed(pid, _threads(pid), ground, number, arguments)
     match pyborrow.Loan(ending):
         case pyborrow.Loan.ENDED:
             raise ProcessGone(f"process {pid} ended")
@@ -129,24 +139,27 @@ def map_memory(pid: int, ground: Ground, address: int, size: int, *, writable: b
         case pyborrow.Loan.REFUSED_SECCOMP:
             raise _failed(
                 pid,
-                f"process {pid} has a seccomp filter that cannot be suspended "
-                f"({os.strerror(error)}); it needs CAP_SYS_ADMIN",
-                error,
+                f"process {pid} has a seccomp filter that cannot be suspended; "
+                "it needs CAP_SYS_ADMIN",
+                -error,
             )
         case pyborrow.Loan.NO_THREAD:
             raise _failed(
                 pid,
                 f"no thread of process {pid} stopped within {_PATIENCE_S:g} s; they wait inside "
                 "the kernel (state D, or for a vfork child)",
-                errno.EBUSY,
+                -errno.EBUSY,
             )
-    if result != address:
-        number = (1 << 64) - result if result > 1 << 63 else errno.EADDRINUSE
-        raise _failed(
-            pid,
-            f"process {pid} cannot map {size:,} bytes at {address:#x}: {os.strerror(number)}",
-            number,
-        )
+    return result
+
+
+def move_page(pid: int, ground: Ground, source: int, target: int) -> None:
+    """mremap of one page onto another, which it replaces, by a borrowed thread. Other threads find
+    the one or the other. Raises as ``map_memory``."""
+    arguments = (source, PAGE, PAGE, _MREMAP_FLAGS, target, 0)
+    result = _lent_call(pid, ground, _SYS_MREMAP, arguments)
+    if result != target:
+        raise _failed(pid, f"process {pid} cannot exchange the page at {target:#x}", result)
 
 
 def call_function(pid: int, ground: Ground, function: int, arguments: tuple[int, int]) -> bool:
@@ -203,6 +216,11 @@ def _threads(pid: int) -> list[_Thread]:
     return sorted(found, key=lambda thread: thread.asleep)
 
 
-def _failed(pid: int, sentence: str, number: int) -> Refused:
+def _failed(pid: int, sentence: str, result: int) -> Refused:
+    """``result``: of the system call; another address than the one asked for is one in use."""
+    number = -result & _MINUS_ONE
+    if number > _MOST_ERRNO:
+        number = errno.EADDRINUSE
+    sentence = f"{sentence}: {os.strerror(number)}"
     evidence = (("errno", errno.errorcode.get(number, str(number))),)
     return Refused(Refusal(RefusalCode.MAPPING_FAILED, sentence, str(pid), evidence))

@@ -23,9 +23,9 @@ class FakeThread:
 
 @dataclass
 class FakeProcess:
-    """``before`` is called with the name of each operation, "read", "write", "map_memory" or
-    "publish", before it happens: it may look, change things, or raise. ``pause_ms``: what each
-    stop takes."""
+    """``before`` is called with the name of each operation, "read", "write", "map_memory",
+    "publish" and so on, before it happens: it may look, change things, or raise. ``pause_ms``: what
+    each stop takes. ``foreign_pages``: where somebody else has put something."""
 
     identity: Identity = field(default_factory=lambda: Identity(100, 1, boot_id()))
     command: str = "fake"
@@ -33,6 +33,7 @@ class FakeProcess:
     before: Callable[[str], None] = lambda _: None
     pause_ms: float = 0.1
     ended: bool = False
+    foreign_pages: frozenset[int] = frozenset()
     _memory: dict[Mapping, bytearray] = field(default_factory=dict)
 
     def place(
@@ -80,6 +81,14 @@ class FakeProcess:
         for write in publication.writes:
             self._put(write.address, write.after)
         return self._attempt(Ending.PUBLISHED, None)
+
+    def may_exchange(self, address: int) -> bool:
+        self._begin("may_exchange")
+        return address not in self.foreign_pages
+
+    def exchange_page(self, address: int, data: bytes, scratch: int) -> None:
+        self._begin("exchange_page")
+        self._put(address, data)
 
     def alive(self) -> bool:
         return not self.ended

@@ -43,7 +43,7 @@ class State(StrEnum):
 @dataclass(frozen=True)
 class LedgerImage:
     """One image in one process: addresses are absolute. ``filled``: (address, size, sha256) of
-    each populated run of the payload."""
+    each populated run of the payload, and of each way of a short detour."""
 
     name: str
     old_build_id: str

@@ -15,11 +15,13 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import borrow, nativewindow, procfs, window
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.module import Module, find_modules
-from hotmend.surgery.process import Attempt, Identity, Mapping, Publication, boot_id
+from hotmend.surgery.process import PAGE, Attempt, Identity, Mapping, Publication, boot_id
 from hotmend.surgery.unwind import FrameTable, Unwinder
 
 _MOST_MAPS = 1 << 18
 _CODE_CHUNK = 4 << 20
+# Documentation/admin-guide/mm/pagemap.rst
+_PRESENT, _SWAPPED, _OF_A_FILE = 1 << 63, 1 << 62, 1 << 61
 _sites: dict[tuple[str, int, int], borrow.SyscallSite] = {}
 """By device, inode and file offset of a mapping, relative to its start; checked before use."""
 
@@ -152,6 +154,27 @@ class LinuxProcess:
         stacks = [(m.start, m.end) for m in maps if "w" in m.permissions]
         target = window.Target(self.pid, self._memory, stacks, unwinder, label)
         return window.publish(target, publication)
+
+    def may_exchange(self, address: int) -> bool:
+        mapping = next((m for m in self.maps() if m.start <= address < m.end), None)
+        if mapping is None or not mapping.inode:
+            return mapping is not None
+        try:
+            with Path(f"/proc/{self.pid}/pagemap").open("rb", buffering=0) as pages:
+                pages.seek(address // PAGE * 8)
+                bits = int.from_bytes(pages.read(8), "little")
+        except OSError:
+            return False
+        return bool(bits & _OF_A_FILE) or not bits & (_PRESENT | _SWAPPED)
+
+    def exchange_page(self, address: int, data: bytes, scratch: int) -> None:
+        self._refuse_traced()
+        if not any(m.start <= scratch < m.end for m in self.maps()):
+            self.map_memory(scratch, PAGE)
+        self.write(scratch, data)
+        if self.read(scratch, PAGE) != data:
+            raise self._broken(f"does not read back as written at {scratch:#x}", None)
+        borrow.move_page(self.pid, self._ground(), scratch, address)
 
     def _ground(self) -> borrow.Ground:
         maps = self.maps()

@@ -100,7 +100,7 @@ def _meant(entry: LedgerEntry, order: Order) -> bool:
 
 
 def _terms(order: Order) -> Terms:
-    return Terms(order.strict, order.budget_ms, order.patience_s)
+    return Terms(order.consistency, order.budget_ms, order.patience_s)
 
 
 def _refused(pid: int, command: str, refusal: Refusal) -> Outcome:

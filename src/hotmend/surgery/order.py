@@ -10,6 +10,7 @@ from typing import Any
 from hotmend.model.outcome import BlockedBy, Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import OrderError
+from hotmend.surgery.publishing import Consistency
 
 MOST_BYTES = 1 << 18
 _MOST_PIDS = 10_000
@@ -34,7 +35,7 @@ class Order:
     sha256: str = ""
     builds: tuple[str, ...] = ()
     package: str = ""
-    strict: bool = True
+    consistency: Consistency = Consistency.STRICT
     budget_ms: float = 50.0
     patience_s: float = 5.0
     include_init: bool = False
@@ -63,7 +64,7 @@ def decode_order(data: bytes) -> Order:
             sha256=_text(row["sha256"]),
             builds=tuple(_text(build) for build in row["builds"]),
             package=_text(row["package"]),
-            strict=row["strict"] is True,
+            consistency=Consistency(row["consistency"]),
             budget_ms=_within(row["budget_ms"], 0.1, 10_000),
             patience_s=_within(row["patience_s"], 0, 3600),
             include_init=row["include_init"] is True,

@@ -26,6 +26,7 @@ from hotmend.surgery.imports import Imports
 from hotmend.surgery.module import Module, Read
 from hotmend.surgery.process import PAGE, WORD, Mapping, Range, Write
 from hotmend.surgery.record import room_for
+from hotmend.surgery.short_detour import short_detour
 
 _JMP = b"\xe9"
 _NEAR = (1 << 30) - (1 << 20)
@@ -100,12 +101,13 @@ class WriteDetour:
 @dataclass(frozen=True)
 class ImagePlan:
     """The steps for one image. ``old_ranges``: what must be clear of threads to apply;
-    ``new_ranges``: to revert."""
+    ``new_ranges``: to revert. ``ways``: of short detours, (address, bytes)."""
 
     image: PatchedImage
     module: Module
     payload: MapPayload
     fill: FillPayload
+    ways: tuple[tuple[int, bytes], ...]
     frames: RegisterFrames | None
     detours: tuple[WriteDetour, ...]
     old_ranges: tuple[Range, ...]
@@ -130,10 +132,13 @@ def plan(
     maps: Sequence[Mapping],
     read: Read,
     dormant: Iterable[tuple[str, int]] = (),
+    *,
+    stop: bool = True,
 ) -> Plan | Refusal | None:
     """The plan for one process; None when it maps none of the hotpatch's old builds.
 
-    ``dormant``: (old build-id, payload address) of mappings that the ledger knows of.
+    ``dormant``: (old build-id, payload address) of mappings that the ledger knows of. Without
+    ``stop`` all detours are short ones.
     """
     known = dict(dormant)
     imports = Imports(modules, read)
@@ -150,7 +155,8 @@ def plan(
                 image.name,
                 tuple(("mapped at", f"{m.start:#x}") for m in found),
             )
-        made = _plan_image(image, found[0], taken, read, imports, known.get(image.old_build_id.hex))
+        reuse = known.get(image.old_build_id.hex)
+        made = _plan_image(image, found[0], taken, read, imports, reuse, stop=stop)
         if isinstance(made, Refusal):
             return made
         taken.append((made.payload.address, made.payload.address + made.payload.size))
@@ -167,6 +173,8 @@ def _plan_image(
     read: Read,
     imports: Imports,
     reuse: int | None,
+    *,
+    stop: bool,
 ) -> ImagePlan | Refusal:
     differing = _differing_function(image, module, read)
     if differing is not None:
@@ -185,16 +193,19 @@ def _plan_image(
     if isinstance(content, Refusal):
         return content
     detours = []
+    ways: list[tuple[int, bytes]] = []
     for function in image.functions:
         if function.entry is not None:
             target = payload.base + function.new_entry
-            write = _detour(module.bias + function.entry, target, read)
+            entry = module.bias + function.entry
+            write = _detour(entry, target, read) if stop else None
+            if not stop and function.short is not None:
+                short = short_detour(function.short, entry, target, read)
+                if short is not None:
+                    write = short.write
+                    ways.append(short.way)
             if write is None:
-                return Refusal(
-                    RefusalCode.ENTRY_TOO_SHORT,
-                    f"the entry of {function.name} crosses a page; one write cannot replace it",
-                    function.name,
-                )
+                return _no_detour(function.name, stop=stop)
             detours.append(WriteDetour(function.name, target, write))
     crowded = _overlapping(detours)
     if crowded is not None:
@@ -208,6 +219,7 @@ def _plan_image(
         module=module,
         payload=payload,
         fill=FillPayload(content),
+        ways=tuple(ways),
         frames=_frames(image, payload, imports),
         detours=tuple(detours),
         old_ranges=tuple(
@@ -337,6 +349,14 @@ def _frames(image: PatchedImage, payload: MapPayload, imports: Imports) -> Regis
         return None
     scratch = payload.address + payload.size
     return RegisterFrames(function, payload.base + image.frames[0], scratch)
+
+
+def _no_detour(name: str, *, stop: bool) -> Refusal:
+    if stop:
+        sentence = f"the entry of {name} crosses a page; one write cannot replace it"
+        return Refusal(RefusalCode.ENTRY_TOO_SHORT, sentence, name)
+    sentence = f"the entry of {name} cannot be switched while threads run; use --consistency strict"
+    return Refusal(RefusalCode.NEEDS_STOP, sentence, name)
 
 
 def _overlapping(detours: list[WriteDetour]) -> str | None:

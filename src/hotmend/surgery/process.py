@@ -150,4 +150,13 @@ class Process(Protocol):
     def publish(self, publication: Publication) -> Attempt:
         """Stop every thread, check, write, let go."""
 
+    def may_exchange(self, address: int) -> bool:
+        """The page at ``address`` is as its file has it, or of no file: nobody has put anything
+        there (a breakpoint of the kernel's) that would be lost with its place in the file."""
+
+    def exchange_page(self, address: int, data: bytes, scratch: int) -> None:
+        """Put a page of read-execute memory with ``data`` in the place of the one at ``address``,
+        in one step, while threads run. ``scratch``: where to make it ready; free, or left by such
+        a step that did not end. Raises Refused(mapping-failed)."""
+
     def alive(self) -> bool: ...

@@ -27,7 +27,8 @@ _OF_A_RUN = 128
 
 def room_for(image: PatchedImage) -> int:
     """Bytes to keep in front of the payload, whole pages: enough for any record of the image."""
-    size = _WORDS + len(image.functions) * _OF_A_WRITE + (len(image.chunks) + 1) * _OF_A_RUN
+    ways = sum(function.short is not None for function in image.functions)
+    size = _WORDS + len(image.functions) * _OF_A_WRITE + (len(image.chunks) + 1 + ways) * _OF_A_RUN
     return -(-size // PAGE) * PAGE
 
 

@@ -66,14 +66,19 @@ def settled(process: Process, ledger: Ledger, terms: Terms) -> list[LedgerEntry]
 
 
 def payload_ranges(image: LedgerImage, entry: LedgerEntry, ledger: Ledger) -> tuple[Range, ...]:
-    """The whole payload, by function where the hotpatch was kept."""
+    """The whole payload, by function where the hotpatch was kept, and the ways that lead there."""
+    end = image.payload + image.span
+    ways = tuple(
+        Range(address, address + size, f"the way to {image.name}'s hotpatch")
+        for address, size, _ in image.filled
+        if not image.payload <= address < end
+    )
     try:
         hotpatch = ledger.hotpatch(entry.sha256)
     except LedgerError:
-        end = image.payload + image.span
-        return (Range(image.payload, end, f"{image.name}'s hotpatch"),)
+        return (Range(image.payload, end, f"{image.name}'s hotpatch"), *ways)
     patched = next(p for p in hotpatch.images if p.old_build_id.hex == image.old_build_id)
-    return new_ranges(patched, image.payload)
+    return (*new_ranges(patched, image.payload), *ways)
 
 
 def _is_half_done(process: Process, entry: LedgerEntry, entries: list[LedgerEntry]) -> bool:
