@@ -95,7 +95,7 @@ def test_a_hotpatch_that_leaves_the_flaw_is_stopped(
     hotpatch = decode(built["nginx"].read_bytes())
     image = hotpatch.images[0]
     first, *others = image.functions
-    kept = (first, *(replace(function, entry=None) for function in others))
+    kept = (first, *(replace(function, entry=None, short=None) for function in others))
     wrong = tmp_path / "wrong.hotpatch"
     wrong.write_bytes(encode(replace(hotpatch, images=(replace(image, functions=kept),))))
     output = tmp_path / "proven.hotpatch"

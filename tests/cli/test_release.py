@@ -53,3 +53,18 @@ def test_the_calendar_is_shown(run: Run) -> None:
     said = run("calendar", "--ics", "--product", "Server 2025", check=exit_codes.DONE)
     assert said.out.startswith("BEGIN:VCALENDAR")
     run("calendar", "--ics", check=exit_codes.FAILED)
+
+
+def test_the_catalogue_is_listed(run: Run, tmp_path: Path) -> None:
+    words = ("catalogue", "--product", "Server 2025", "--installed", "5066835")
+    said = run(*words, check=exit_codes.DONE)
+    assert "baseline-first" in said.out and "uninstall it" in said.out
+    patches = json.loads(run(*words, "--json", check=exit_codes.DONE).out)["patches"]
+    assert {p["state"] for p in patches} >= {"installed", "available", "superseded"}
+    run("catalogue", check=exit_codes.USAGE)
+    said = run("catalogue", "--product", "Plan 9", check=exit_codes.FAILED)
+    assert "there are: " in said.err
+    table = tmp_path / "mine.csv"
+    table.write_text("article\nKB1\n")
+    said = run("catalogue", "--table", table, check=exit_codes.FAILED)
+    assert "mine.csv lacks the columns" in said.err

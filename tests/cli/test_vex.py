@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from lib4vex.parser import VEXParser
 from packageurl import PackageURL
 
 from cli.conftest import Run
@@ -89,3 +90,21 @@ def test_openvex_has_what_its_specification_asks_for() -> None:
         assert (purl.type, purl.name, purl.version) == ("deb", "nginx", "1.22.1-9+deb12u9")
         if statement["status"] == "affected":
             assert statement["action_statement"]
+
+
+@pytest.mark.parametrize("kind", ["openvex", "cyclonedx"])
+def test_somebody_elses_reader_finds_in_it_what_we_meant(tmp_path: Path, kind: str) -> None:
+    now = datetime(2026, 11, 23, tzinfo=UTC)
+    document = (
+        json.dumps(openvex(FINDINGS, "one", now)) if kind == "openvex" else cyclonedx(FINDINGS)
+    )
+    file = tmp_path / "machine.json"
+    file.write_text(document)
+    parser = VEXParser(vex_type=kind)
+    parser.parse(str(file))
+    found = parser.get_vulnerabilities()
+    words = {"fixed": "resolved", "affected": "exploitable", "under_investigation": "in_triage"}
+    expected = {s.value if kind == "openvex" else words[s.value] for s in Status}
+    assert {row["id"] for row in found} == {"CVE-2026-1"}
+    assert {row["status"] for row in found} == expected
+    assert {row.get("purl") or row["bom_link"] for row in found} == {FINDINGS[0].purl}

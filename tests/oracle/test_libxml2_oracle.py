@@ -117,7 +117,8 @@ def test_a_patch_with_half_its_entries_dropped_is_seen(oracle: Oracle, half: int
     detoured = [f for f in oracle.image.functions if f.entry is not None]
     dropped = {function.name for function in detoured[half::2]}
     functions = tuple(
-        replace(f, entry=None) if f.name in dropped else f for f in oracle.image.functions
+        replace(f, entry=None, short=None) if f.name in dropped else f
+        for f in oracle.image.functions
     )
     assert _is_seen(oracle, functions, f"half-{half}")
 

@@ -12,6 +12,7 @@ from hotmend.release.classification import Classification
 from hotmend.release.errors import CatalogueError
 from hotmend.release.parity import Standing, Update, may_publish, propose, rows
 from hotmend.release.release import Kind, Month
+from hotmend.release.report import markdown
 
 LIVE = AdvisoryVerdict("CVE-2026-1", AdvisoryState.LIVE, Ground.PROOF, "shown")
 WHOLE = Update(
@@ -32,7 +33,8 @@ def test_one_gap_proposes_an_unplanned_baseline(verdict: AdvisoryVerdict) -> Non
     proposal = propose([WHOLE, gap])
     assert proposal.kind is Kind.BASELINE
     assert [row.package for row in proposal.gaps] == ["openssl"]
-    assert verdict.because in proposal.reasons[0]
+    assert "1 new-tls" in proposal.reasons[0]
+    assert verdict.because in {row.because for row in proposal.gaps}
     assert not may_publish(proposal, ["ada"])
     assert not may_publish(proposal, ["ada", "ada"])
     assert may_publish(proposal, ["ada", "bob"])
@@ -81,3 +83,13 @@ def test_a_draft_says_again_what_it_was_told() -> None:
     for wrong in ("", "[]", "{}", '{"version": 9}', draft.encode(told).replace("live", "alive")):
         with pytest.raises(CatalogueError, match=r"release\.json"):
             draft.decode(wrong, "release.json")
+
+
+def test_the_report_counts_what_it_lists() -> None:
+    odd = replace(RESTART, because="a | b\nc")
+    gap = replace(WHOLE, package="openssl", verdicts=(odd,), left=(("new-tls", 1),))
+    text = markdown("2026-11", propose([WHOLE, gap]))
+    assert "**an unplanned baseline**" in text
+    assert "| nginx | 1 | 0 | 0 | 0 |" in text and "| **all** | **1** | **1** |" in text
+    assert r"| CVE-2026-1 | openssl | Security | needs-restart | a \| b c |" in text
+    assert "**a hotpatch**" in markdown("2026-11", propose([WHOLE]))

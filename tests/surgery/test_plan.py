@@ -187,7 +187,7 @@ def test_everything_that_replaced_code_may_be_running_in_must_be_clear() -> None
 def test_a_function_without_an_entry_gets_no_detour() -> None:
     hotpatch = workshop.hotpatch("answer", "other")
     image = hotpatch.images[0]
-    cold: Function = replace(image.functions[1], entry=None)
+    cold: Function = replace(image.functions[1], entry=None, short=None)
     hotpatch = replace(hotpatch, images=(replace(image, functions=(image.functions[0], cold)),))
     assert [d.function for d in planned(process_with("old"), hotpatch).images[0].detours] == [
         image.functions[0].name

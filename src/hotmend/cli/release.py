@@ -36,7 +36,7 @@ from hotmend.cli.files import read_hotpatch
 from hotmend.cli.output import write_atomically
 from hotmend.hotpatch.codec import decode, encode
 from hotmend.model.advisory import AdvisoryVerdict
-from hotmend.release import archive, draft
+from hotmend.release import archive, draft, report
 from hotmend.release.attestation import Shown, attested
 from hotmend.release.candidates import Available, Candidate, candidates
 from hotmend.release.classification import classify
@@ -129,11 +129,16 @@ def plan(
 
 @command.command("parity")
 @click.argument("file", type=_FILE)
+@click.option("--markdown", "as_markdown", is_flag=True, help="A report to publish.")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object on stdout.")
-def parity(file: Path, as_object: bool) -> None:
+def parity(file: Path, as_markdown: bool, as_object: bool) -> None:
     """Every advisory of the month against what the hotpatches of the draft FILE carry."""
     release = draft.decode(file.read_text(encoding="utf-8"), file.name)
-    proposal = _show(release, as_object=as_object)
+    if as_markdown:
+        proposal = propose(release.updates)
+        click.echo(report.markdown(release.title, proposal), nl=False)
+    else:
+        proposal = _show(release, as_object=as_object)
     raise SystemExit(exit_codes.NEEDS_RESTART if proposal.gaps else exit_codes.DONE)
 
 

@@ -19,6 +19,7 @@ from hotmend.surgery.order import Order, Verb
 from hotmend.surgery.surgeon import hire
 from hotmend.surgery.watch import ProcessConnector, events, watch
 
+_ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 _QUIET = (OutcomeKind.ALREADY, OutcomeKind.NOT_MAPPED, OutcomeKind.GONE)
 # One that stays busy is asked again at the next look; the others are not to wait for it.
 _PATIENCE_S = 0.2
@@ -45,7 +46,7 @@ def command(files: tuple[Path, ...], as_objects: bool) -> None:
                 for outcome in collected(surgeon.perform(replace(order, pids=pids), data))[0]:
                     kinds.append(outcome.kind)
                     _say(outcome, as_object=as_objects)
-            return any(kind is not OutcomeKind.NOT_MAPPED for kind in kinds)
+            return any(kind not in _ASK_AGAIN for kind in kinds)
 
         click.echo(f"watching by {how}; Ctrl-C ends it", err=True)
         for _ in watch(source, attempt, attempt):

@@ -1,7 +1,5 @@
-"""What kind of update something is, in the words that Azure uses for Linux machines.
-
-(Microsoft.Compute, virtualMachines/assessPatches: patch classifications Critical, Security, Other.)
-"""
+"""What kind of update something is, in Azure's words (Microsoft.Compute, virtualMachines,
+assessPatches and installPatches: three for Linux, eight for Windows)."""
 
 from __future__ import annotations
 
@@ -16,10 +14,16 @@ class Classification(StrEnum):
     CRITICAL = "Critical"
     SECURITY = "Security"
     OTHER = "Other"
+    UPDATE_ROLLUP = "UpdateRollUp"
+    FEATURE_PACK = "FeaturePack"
+    SERVICE_PACK = "ServicePack"
+    DEFINITION = "Definition"
+    TOOLS = "Tools"
+    UPDATES = "Updates"
 
     @property
     def automatic(self) -> bool:
-        return self is not Classification.OTHER
+        return self in (Classification.CRITICAL, Classification.SECURITY)
 
 
 def classify(*, from_security_suite: bool, advisories: int, urgency: str = "") -> Classification:

@@ -90,7 +90,8 @@ def propose(updates: Iterable[Update]) -> Proposal:
         reasons = ["nothing in the channel can be hotpatched"]
     else:
         packages = sorted({row.package for row in gaps})
-        reasons = [_reason(package, gaps) for package in packages]
+        left = {update.package: update.left for update in known}
+        reasons = [_reason(package, gaps, left[package]) for package in packages]
     kind = Kind.HOTPATCH if not gaps and any(u.hotpatch for u in known) else Kind.BASELINE
     return Proposal(kind, table, gaps, tuple(reasons))
 
@@ -132,10 +133,10 @@ def _standing(update: Update, name: str) -> tuple[Standing, str]:
     return standing, verdict.because
 
 
-def _reason(package: str, gaps: tuple[Row, ...]) -> str:
+def _reason(package: str, gaps: tuple[Row, ...], left: tuple[tuple[str, int], ...]) -> str:
     mine = [row for row in gaps if row.package == package]
     restart = sum(row.standing is Standing.NEEDS_RESTART for row in mine)
+    why = f"left out: {', '.join(f'{n} {code}' for code, n in left)}" if left else mine[0].because
     return (
-        f"{package}: {restart} advisories need a restart, {len(mine) - restart} are unknown "
-        f"({mine[0].because})"
+        f"{package}: {restart} advisories need a restart, {len(mine) - restart} are unknown ({why})"
     )

@@ -58,14 +58,16 @@ class Finding:
 
 
 def openvex(findings: Sequence[Finding], author: str, now: datetime) -> dict[str, Any]:
-    """The document. ``now``: when it was looked at."""
+    """The document. ``now``: when it was looked at. Role and the statements' timestamps are
+    optional by the specification, and readers ask for them."""
     stamp = now.isoformat(timespec="seconds")
-    statements = [_statement(finding) for finding in findings]
+    statements = [_statement(finding, stamp) for finding in findings]
     digest = hashlib.sha256(json.dumps([author, stamp, statements]).encode()).hexdigest()
     return {
         "@context": OPENVEX,
         "@id": f"https://openvex.dev/docs/hotmend/{digest}",
         "author": author,
+        "role": "the machine itself",
         "timestamp": stamp,
         "version": 1,
         "tooling": "hotmend",
@@ -97,10 +99,11 @@ def cyclonedx(findings: Sequence[Finding]) -> str:
     return JsonV1Dot6(bom).output_as_string(indent=1)
 
 
-def _statement(finding: Finding) -> dict[str, Any]:
+def _statement(finding: Finding, stamp: str) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "vulnerability": {"name": finding.advisory},
         "products": [{"@id": finding.purl}],
+        "timestamp": stamp,
         "status": finding.status.value,
     }
     if finding.status is Status.AFFECTED:
