@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -87,7 +90,20 @@ def key(path: Path, token: str | None, number: int, new: bool) -> None:
     click.echo(f"{path.with_suffix('.pub')}  {made.keyid}")
 
 
-def _key_options(function: click.decorators.FC) -> click.decorators.FC:
+def _with_keys(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that name all keys of a repository; ``function`` gets them as ``wanted``."""
+
+    @functools.wraps(function)
+    def called(
+        root: tuple[Path, ...],
+        root_threshold: int,
+        targets: tuple[Path, ...],
+        targets_threshold: int,
+        online: Path,
+        **others: Any,
+    ) -> None:
+        function(wanted=_keys(root, root_threshold, targets, targets_threshold, online), **others)
+
     for option in reversed(
         (
             click.option("--root", "root", type=_KEY, multiple=True, required=True),
@@ -97,25 +113,16 @@ def _key_options(function: click.decorators.FC) -> click.decorators.FC:
             click.option("--online", type=_KEY, required=True),
         )
     ):
-        function = option(function)
-    return function
+        called = option(called)
+    return called
 
 
 @command.command("begin")
 @click.argument("folder", type=_FOLDER)
-@_key_options
+@_with_keys
 @click.option("--bits", type=int, default=8, show_default=True, help="2**bits hash bins.")
-def begin(
-    folder: Path,
-    root: tuple[Path, ...],
-    root_threshold: int,
-    targets: tuple[Path, ...],
-    targets_threshold: int,
-    online: Path,
-    bits: int,
-) -> None:
+def begin(folder: Path, wanted: Keys, bits: int) -> None:
     """Stage a new repository in FOLDER, to be signed by the keys given as .pub files."""
-    wanted = _keys(root, root_threshold, targets, targets_threshold, online)
     repository = Repository(folder)
     repository.begin(wanted, bits, datetime.now(UTC))
     _say_missing(repository)
@@ -123,18 +130,10 @@ def begin(
 
 @command.command("rotate")
 @click.argument("folder", type=_FOLDER)
-@_key_options
-def rotate(
-    folder: Path,
-    root: tuple[Path, ...],
-    root_threshold: int,
-    targets: tuple[Path, ...],
-    targets_threshold: int,
-    online: Path,
-) -> None:
+@_with_keys
+def rotate(folder: Path, wanted: Keys) -> None:
     """Stage other keys: those that are not named any more are revoked. The keys of the old root
     sign, too, as many as it asks for."""
-    wanted = _keys(root, root_threshold, targets, targets_threshold, online)
     repository = Repository(folder)
     repository.rotate(wanted, datetime.now(UTC))
     _say_missing(repository)
