@@ -80,9 +80,16 @@ def row(threads: int, temper: str, goal: float | None, rounds: int) -> str:
         realtime = _floor(target.pid, rounds, "realtime")
         cycles = [_cycle(target, ledger, sha256) for _ in range(rounds)]
         os.environ["HOTMEND_WINDOW"] = "python"
-        calm = [_cycle(target, ledger, sha256, UNSTOPPED)[3] for _ in range(rounds)]
         slow = [_cycle(target, ledger, sha256)[0] for _ in range(max(3, rounds // 3))]
         del os.environ["HOTMEND_WINDOW"]
+    with (  # code that a stop has written into is not exchanged: another process
+        tempfile.TemporaryDirectory() as folder,
+        workshop.running("crowd", str(threads), temper, path=program("crowd")) as target,
+    ):
+        ledger = Ledger(Path(folder))
+        sha256 = ledger.keep(encode(HOTPATCH))
+        time.sleep(0.3)
+        calm = [_cycle(target, ledger, sha256, UNSTOPPED)[3] for _ in range(rounds)]
     freezes, walls, reverts, gaps, alone = zip(*cycles, strict=True)
     middle = statistics.median
     cells = (
