@@ -111,7 +111,9 @@ def _one(
         trace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
         trace += ("-e", f"inject={call}:{injected}:when={k}")
         done = _hotmend(state, *_words(verb, file, victim), before=trace)
-        if fault != "KILL" and "Traceback" in done.stderr:
+        # The interpreter itself may fail to start; what it says then is not ours.
+        started = "Fatal Python error" not in done.stderr
+        if fault != "KILL" and started and "Traceback" in done.stderr:
             tally.note("traceback", what)
         if not workshop.eventually(lambda: _is_free(victim), 3):
             tally.note("dead" if victim.process.poll() is not None else "held", what)

@@ -8,7 +8,8 @@ cd "$HOTMEND_ROOT" || exit 1
 RUN_PACKAGES=(ca-certificates binutils libcrypt1 libpcre2-8-0 libssl3 zlib1g liblzma5 libicu72 libexpat1)
 # What the tests and benchmarks use on top of that: they build their own target programs.
 TEST_PACKAGES=(gcc g++ libc6-dev gdb strace softhsm2 openssl wrk iproute2 procps
-    dpkg-dev make pkgconf libicu-dev liblzma-dev zlib1g-dev libreadline-dev)
+    dpkg-dev make pkgconf libicu-dev liblzma-dev zlib1g-dev libreadline-dev postgresql)
+AZURE_CLI=2.91.0
 
 say() { printf '%s\n' "hotmend: $*" >&2; }
 
@@ -73,12 +74,25 @@ make_environment() {
         install_packages gcc libc6-dev
         install_headers "$include"
         say "installing Hotmend into .venv"
-        .venv/bin/python -m pip install -qq --disable-pip-version-check -e '.[build,release,dev]' \
+        .venv/bin/python -m pip install -qq --disable-pip-version-check -e '.[build,release,server,agent,dev]' \
             </dev/null || { say "pip could not install Hotmend into .venv"; exit 1; }
         printf '%s' "$stamp" >.venv/.stamp
     fi
     flock -u 9
     exec 9>&-
+}
+
+# Azure's own command line, in an environment of its own: it pins what others pin otherwise.
+make_az() {
+    local az=$HOTMEND_ROOT/.venv-az/bin/az
+    if [[ $(cat .venv-az/.stamp 2>/dev/null) != "$AZURE_CLI" ]]; then
+        say "installing azure-cli $AZURE_CLI into .venv-az"
+        .venv/bin/python -m venv .venv-az &&
+            .venv-az/bin/python -m pip install -qqq --disable-pip-version-check "azure-cli==$AZURE_CLI" \
+                </dev/null 2>/dev/null && printf '%s' "$AZURE_CLI" >.venv-az/.stamp ||
+            { say "skipped: azure-cli could not be installed"; return 0; }
+    fi
+    export HOTMEND_AZ=$az
 }
 
 # Real packages kept beside the checkout are used when nobody names a folder.

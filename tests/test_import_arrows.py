@@ -17,10 +17,14 @@ ALLOWED: dict[str, set[str]] = {
     "build": {"binary", "diff", "hotpatch", "model"},
     "surgery": {"binary", "hotpatch", "model"},
     "release": {"hotpatch", "model"},
+    "agent": {"hotpatch", "model", "release", "surgery"},
+    "fleet": {"model"},
+    "server": {"fleet", "hotpatch", "model", "release"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},
     "cli": {
-        *("binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "release", "surgery")
+        *("agent", "binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "release"),
+        *("server", "surgery"),
     },
 }
 SOURCE = Path(hotmend.__file__).parent

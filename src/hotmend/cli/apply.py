@@ -10,7 +10,7 @@ import click
 
 from hotmend.cli import exit_codes
 from hotmend.cli.files import read_hotpatch
-from hotmend.cli.outcomes import as_json, collected, exit_code, lines
+from hotmend.cli.outcomes import as_json, exit_code, lines
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome, OutcomeKind
@@ -19,7 +19,7 @@ from hotmend.surgery.apply import planned
 from hotmend.surgery.errors import ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
-from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.order import Order, Verb, collected
 from hotmend.surgery.publishing import Consistency
 from hotmend.surgery.settle import remembered
 from hotmend.surgery.surgeon import hire

@@ -14,17 +14,20 @@ from hotmend.cli import exit_codes
 from hotmend.cli.errors import CommandError
 
 _COMMANDS = {
+    "agent": "hotmend.cli.agent",
     "apply": "hotmend.cli.apply",
     "baseline": "hotmend.cli.baseline",
     "build": "hotmend.cli.build",
     "calendar": "hotmend.cli.calendar",
     "catalogue": "hotmend.cli.catalogue",
     "demo": "hotmend.cli.demo",
+    "enroll": "hotmend.cli.enroll",
     "inspect": "hotmend.cli.inspect",
     "ps": "hotmend.cli.ps",
     "release": "hotmend.cli.release",
     "repo": "hotmend.cli.repo",
     "revert": "hotmend.cli.revert",
+    "server": "hotmend.cli.server",
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
     "verify": "hotmend.cli.verify",
@@ -33,13 +36,16 @@ _COMMANDS = {
     "why": "hotmend.cli.why",
 }
 _EXTRAS = {
+    "agent": "agent",
     "baseline": "release",
     "build": "build",
     "calendar": "release",
     "catalogue": "release",
     "demo": "build",
+    "enroll": "agent",
     "release": "build",
     "repo": "release",
+    "server": "server",
     "vex": "release",
 }
 
@@ -106,6 +112,8 @@ def _explain(error: Exception) -> tuple[str, int]:
         "hotmend.binary.errors.BinaryError",
         "hotmend.build.errors.BuildError",
         "hotmend.release.errors.ReleaseError",
+        "hotmend.agent.errors.AgentError",
+        "hotmend.server.errors.ServerError",
     }
     if names & known:
         return str(error), exit_codes.FAILED

@@ -8,12 +8,12 @@ from typing import Any
 from hotmend.cli import exit_codes
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.model.refusal import Refusal
-from hotmend.surgery.order import Summary
 
 _MARKS = {
     OutcomeKind.APPLIED: "✓",
     OutcomeKind.REVERTED: "✓",
     OutcomeKind.ALREADY: "✓",
+    OutcomeKind.OUTDATED: "✗",
     OutcomeKind.NOT_MAPPED: "·",
     OutcomeKind.REFUSED: "✗",
     OutcomeKind.BLOCKED: "⧗",
@@ -34,17 +34,6 @@ def lines(outcomes: Iterable[Outcome]) -> Iterable[str]:
             blocked = outcome.blocked
             yield f"    thread {blocked.tid}: {blocked.function}"
             yield from (f"      {frame}" for frame in blocked.stack[:8])
-
-
-def collected(answers: Iterable[Outcome | Summary]) -> tuple[list[Outcome], Summary]:
-    """What a surgeon said, sorted."""
-    outcomes, summary = [], Summary()
-    for answer in answers:
-        if isinstance(answer, Summary):
-            summary = answer
-        else:
-            outcomes.append(answer)
-    return outcomes, summary
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

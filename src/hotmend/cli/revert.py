@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from hotmend.cli.files import read_hotpatch
-from hotmend.cli.outcomes import as_json, collected, exit_code, lines
+from hotmend.cli.outcomes import as_json, exit_code, lines
 from hotmend.hotpatch.codec import decode
 from hotmend.surgery.ledger import Ledger
-from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.order import Order, Verb, collected
 from hotmend.surgery.surgeon import hire
 
 

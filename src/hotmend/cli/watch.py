@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from hotmend.cli.files import read_hotpatch
-from hotmend.cli.outcomes import as_json, collected, lines
+from hotmend.cli.outcomes import as_json, lines
 from hotmend.hotpatch.codec import decode
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.surgery.ledger import Ledger
-from hotmend.surgery.order import Order, Verb
+from hotmend.surgery.order import Order, Verb, collected
 from hotmend.surgery.surgeon import hire
 from hotmend.surgery.watch import ProcessConnector, events, watch
 

@@ -9,11 +9,12 @@ from hotmend.model.refusal import Refusal
 
 
 class OutcomeKind(StrEnum):
-    """The closed list of endings."""
+    """The closed list of endings; *outdated*: looked at, and it runs the old code."""
 
     APPLIED = "applied"
     REVERTED = "reverted"
     ALREADY = "already"
+    OUTDATED = "outdated"
     NOT_MAPPED = "not-mapped"
     REFUSED = "refused"
     BLOCKED = "blocked"

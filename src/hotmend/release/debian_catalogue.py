@@ -20,10 +20,11 @@ def from_draft(draft: Draft) -> list[Patch]:
     """For each update the package, and the hotpatch where there is one. Articles of packages are
     package=version; a hotpatch is for processes of exactly the version that it was built for, which
     may go on when the package on disk is the new one already."""
-    return [patch for update in draft.updates for patch in _patches(update)]
+    return [patch for update in draft.updates for patch in of_update(update)]
 
 
-def _patches(update: Update) -> Iterator[Patch]:
+def of_update(update: Update) -> Iterator[Patch]:
+    """The package, then the hotpatch."""
     package = f"{update.package}={update.new_version}"
     yield Patch(
         article=package,

@@ -80,9 +80,11 @@ class Ledger:
         """(entries of this boot, sentences on files that cannot be read)."""
         found: list[LedgerEntry] = []
         damaged = []
-        for path in sorted(self._processes.glob("*.json")):
+        for path in sorted(self._processes.glob("[!.]*.json")):  # .new-…: being written
             try:
                 found += _read_entries(path)
+            except FileNotFoundError:  # its process has ended, and somebody has tidied up
+                continue
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 damaged.append(f"{path} is damaged ({error}); what it says is ignored")
         return found, damaged
@@ -115,7 +117,7 @@ class Ledger:
     def tidy(self, lives: Callable[[Identity], bool]) -> None:
         """Forget the processes that have ended, and those of earlier boots."""
         for boot in self._processes.parent.glob("*"):
-            for path in boot.glob("*.json"):
+            for path in boot.glob("[!.]*.json"):
                 pid, _, start_time = path.stem.partition("-")
                 if not (pid + start_time).isdigit():
                     continue

@@ -16,7 +16,8 @@ from hotmend.surgery.linux import LinuxProcess, lives
 from hotmend.surgery.order import Order, Summary
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
-from hotmend.surgery.settle import Unsettled, settled
+from hotmend.surgery.settle import Unsettled, remembered, settled
+from hotmend.surgery.standing import in_place
 from hotmend.surgery.targets import INIT, Finder, why_not_mapped
 
 
@@ -30,6 +31,27 @@ def apply_to(order: Order, hotpatch: Hotpatch, ledger: Ledger) -> Iterator[Outco
         pids = [p for p in pids if p != INIT] + [INIT] * (order.include_init and INIT in pids)
     for pid in pids:
         yield _apply_one(pid, hotpatch, order, ledger)
+    yield Summary(hidden)
+
+
+def look_at(order: Order, hotpatch: Hotpatch, ledger: Ledger) -> Iterator[Outcome | Summary]:
+    """Which processes map an old build of ``hotpatch``, and which of them have it in place."""
+    pids, hidden = list(order.pids), 0
+    if not pids:
+        pids, hidden = Finder(image.old_build_id for image in hotpatch.images).everywhere()
+    for pid in pids:
+        try:
+            with LinuxProcess(pid, writable=False) as process:
+                has = any(
+                    entry.sha256 == order.sha256 and in_place(process, entry)
+                    for entry in remembered(process, ledger)
+                )
+                kind = OutcomeKind.ALREADY if has else OutcomeKind.OUTDATED
+                yield Outcome(pid, process.command, kind)
+        except ProcessGone:
+            continue
+        except (Refused, NotPermitted, ProcessError):
+            hidden += 1
     yield Summary(hidden)
 
 

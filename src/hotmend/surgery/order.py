@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,8 +18,10 @@ _MOST_PIDS = 10_000
 
 
 class Verb(StrEnum):
-    """What there is to order."""
+    """What there is to order. *look* changes nothing: which processes a package is for, and which
+    of them have it."""
 
+    LOOK = "look"
     APPLY = "apply"
     REVERT = "revert"
 
@@ -95,6 +98,17 @@ def decode_answer(data: bytes) -> Outcome | Summary:
         return _outcome(content["outcome"])
     except (ValueError, KeyError, TypeError) as error:
         raise OrderError(f"the surgeon's answer is not understood: {error}") from None
+
+
+def collected(answers: Iterable[Outcome | Summary]) -> tuple[list[Outcome], Summary]:
+    """What a surgeon said, sorted."""
+    outcomes, summary = [], Summary()
+    for answer in answers:
+        if isinstance(answer, Summary):
+            summary = answer
+        else:
+            outcomes.append(answer)
+    return outcomes, summary
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:

@@ -25,6 +25,7 @@ from typing import BinaryIO
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.errors import HotpatchError
 from hotmend.hotpatch.format import MAX_FILE
+from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome
 from hotmend.surgery import borrow, confinement, operations
 from hotmend.surgery.confinement import Capability
@@ -140,16 +141,18 @@ def _performed(order: Order, data: bytes, ledger: Ledger) -> Iterator[Outcome | 
         builds = {image.old_build_id.hex for image in hotpatch.images}
         if builds != set(order.builds):
             raise OrderError("order and package disagree on the builds that are to be patched")
-    elif order.verb is Verb.APPLY:
-        raise OrderError("there is no package to apply")
+    elif order.verb is not Verb.REVERT:
+        raise OrderError(f"there is no package to {order.verb.value}")
     with ledger.locked():
         if hotpatch is not None and ledger.keep(data) != order.sha256:
             raise LedgerError("the package was not kept as it is")
-        if order.verb is Verb.APPLY:
-            assert hotpatch is not None
-            yield from operations.apply_to(order, hotpatch, ledger)
-        else:
-            yield from operations.revert_in(order, ledger)
+        match order.verb, hotpatch:
+            case Verb.APPLY, Hotpatch():
+                yield from operations.apply_to(order, hotpatch, ledger)
+            case Verb.LOOK, Hotpatch():
+                yield from operations.look_at(order, hotpatch, ledger)
+            case _:
+                yield from operations.revert_in(order, ledger)
 
 
 @contextmanager

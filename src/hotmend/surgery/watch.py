@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from hotmend.surgery.linux import pids
 
@@ -26,6 +27,13 @@ _MESSAGE = struct.Struct("=IIIIHH")  # cn_msg
 _EVENT = struct.Struct("=IIQ")  # what, cpu, timestamp
 _LOOK_AGAIN_S = (0.01, 0.05, 0.2, 0.5, 1.0, 3.0)
 _SCAN_S = 10.0
+
+
+class Source(Protocol):
+    """Tells of processes."""
+
+    def within(self, seconds: float) -> list[int]:
+        """Those that there is news of; waits so long at most."""
 
 
 class ProcessConnector:
@@ -97,7 +105,7 @@ def events() -> ProcessConnector | Scan:
 
 
 def watch(
-    source: ProcessConnector | Scan,
+    source: Source,
     attempt: Callable[[int], bool],
     everything: Callable[[], object],
     clock: Callable[[], float] = time.monotonic,

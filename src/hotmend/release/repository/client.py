@@ -7,14 +7,16 @@ noticed: what expires and is not renewed is an alarm after two polls.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadError, ExpiredMetadataError
+import urllib3
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, ExpiredMetadataError
 from tuf.api.exceptions import RepositoryError as TufError
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
-from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from hotmend.release.errors import RepositoryError
 
@@ -31,16 +33,19 @@ CAPS = UpdaterConfig(
 )
 MAX_TARGET = 128 << 20
 POLLS_TO_ALARM = 2
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
 class Place:
     """``metadata``: the folder of trusted metadata; ``metadata_url``, ``targets_url``: where the
-    repository's are served."""
+    repository's are served; ``authority``: who signs the server's certificate, None for the
+    system's authorities."""
 
     metadata: Path
     metadata_url: str
     targets_url: str = ""
+    authority: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def _updated(place: Place) -> Updater:
             str(place.metadata),
             place.metadata_url,
             target_base_url=place.targets_url or None,
+            fetcher=_Fetcher(place.authority) if place.authority is not None else None,
             config=CAPS,
             bootstrap=None,
         )
@@ -122,6 +128,22 @@ def _updated(place: Place) -> Updater:
     except (DownloadError, TufError, OSError, ValueError) as error:
         raise RepositoryError(_sentence(error, "the metadata")) from None
     return updater
+
+
+class _Fetcher(FetcherInterface):
+    """Over TLS, from a server with an authority of its own."""
+
+    def __init__(self, authority: Path) -> None:
+        self._pool = urllib3.PoolManager(ca_certs=str(authority), retries=False)
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        response = self._pool.request(
+            "GET", url, preload_content=False, redirect=False, timeout=_PATIENCE_S
+        )
+        if response.status != 200:
+            response.close()
+            raise DownloadHTTPError(f"{url}: status {response.status}", response.status)
+        return response.stream(1 << 16)
 
 
 def _trusted(place: Place) -> None:

@@ -1,0 +1,227 @@
+"""The agent: what it does with one order, with the time between orders, and with reports.
+
+Everything around it is handed in, so that the same agent runs on fakes. ``turn`` is one piece of
+work and is called for ever; ``exchange`` is one talk with the control plane, on another thread.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Protocol
+
+from hotmend.agent.assess import assess
+from hotmend.agent.channel import Available, Looked
+from hotmend.agent.errors import AgentError, RefusedByServer
+from hotmend.agent.install import Installer, install, status, wants_restart
+from hotmend.agent.journal import Journal
+from hotmend.agent.link import Link, decoded
+from hotmend.agent.packages import Packages
+from hotmend.agent.surgery_port import Surgery
+from hotmend.model.agent_messages import (
+    Assessment,
+    Facts,
+    Order,
+    Poll,
+    RebootStatus,
+    Report,
+    Run,
+    RunKind,
+    RunStatus,
+)
+from hotmend.surgery.errors import SurgeryError
+
+ASSESS_EVERY_S = 24 * 3600.0
+
+
+class Hands(Installer, Protocol):
+    """Installs, and restarts the machine."""
+
+    def restart(self) -> None:
+        """Raises AgentError."""
+
+
+class Surroundings(Protocol):
+    """What the machine says of itself."""
+
+    def facts(self) -> Facts: ...
+
+    def reboot_pending(self) -> bool: ...
+
+    def boot_id(self) -> str: ...
+
+    def look(self, releases: tuple[str, ...]) -> Looked:
+        """The repository's updates."""
+
+
+class Agent:
+    """``live``: told of the hotpatches that are in force, so that new processes get them, too."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        surgery: Surgery,
+        hands: Hands,
+        packages: Packages,
+        around: Surroundings,
+        live: Callable[[list[bytes]], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._journal = journal
+        self._surgery = surgery
+        self._hands = hands
+        self._packages = packages
+        self._around = around
+        self._live = live
+        self._clock = clock
+        self._facts_sent = False
+
+    # What is done on the machine.
+
+    def begin(self) -> None:
+        """After a start: end what a restart of the machine interrupted."""
+        noted = self._journal.noted("restart")
+        if not noted:
+            return
+        content = json.loads(noted)
+        run: Run = decoded(content["run"], Run)
+        restarted = content["boot"] != self._around.boot_id()
+        if run.installation is not None:
+            after = RebootStatus.COMPLETED if restarted else RebootStatus.FAILED
+            run = replace(run, installation=replace(run.installation, reboot=after))
+        if not restarted:
+            run = replace(run, status=RunStatus.FAILED, problem="the machine did not restart")
+        self._end(run)
+        self._journal.note("restart", "")
+
+    def turn(self) -> bool:
+        """One piece of work, if there is one; none while the machine goes down."""
+        if self._journal.noted("restart"):
+            return False
+        for order in self._journal.waiting():
+            self._carry_out(order)
+            return True
+        last = self._journal.noted("assessed")
+        if not last or self._clock() - float(last) >= ASSESS_EVERY_S:
+            self._assess(str(uuid.uuid4()))
+            return True
+        return False
+
+    def _carry_out(self, order: Order) -> None:
+        if order.kind is RunKind.ASSESS:
+            self._assess(order.id)
+        elif order.kind is RunKind.INSTALL:
+            self._install(order)
+        else:
+            run = Run(order.id, RunKind.RESTART, self._began(order), RunStatus.SUCCEEDED)
+            self._restart(run)
+
+    def _assess(self, identifier: str) -> None:
+        began = self._clock()
+        self._journal.note("assessed", str(began))
+        run = Run(identifier, RunKind.ASSESS, began, RunStatus.SUCCEEDED)
+        try:
+            assessment, looked = self._look()
+            problem = "; ".join(looked.problems)
+            kind = RunStatus.COMPLETED_WITH_WARNINGS if problem else RunStatus.SUCCEEDED
+            self._end(replace(run, status=kind, assessment=assessment, problem=problem))
+        except (AgentError, SurgeryError) as error:
+            self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
+
+    def _install(self, order: Order) -> None:
+        began = self._began(order)
+        run = Run(order.id, RunKind.INSTALL, began, RunStatus.IN_PROGRESS)
+        self._journal.say(run, self._clock())
+        try:
+            assessment, looked = self._look()
+            hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
+            done = install(
+                order, began, assessment, hotpatches, self._surgery, self._hands, self._clock
+            )
+        except (AgentError, SurgeryError) as error:
+            self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
+            return
+        run = replace(
+            run, status=status(done), installation=done, problem="; ".join(looked.problems)
+        )
+        if wants_restart(order, done, began, self._clock()):
+            self._restart(replace(run, installation=replace(done, reboot=RebootStatus.STARTED)))
+        else:
+            self._end(run)
+            # What the server shows is how the machine stands now, not before.
+            self._assess(str(uuid.uuid4()))
+
+    def _restart(self, run: Run) -> None:
+        boot = self._around.boot_id()
+        self._journal.say(replace(run, status=RunStatus.IN_PROGRESS), self._clock())
+        self._journal.note("restart", json.dumps({"boot": boot, "run": asdict(run)}))
+        try:
+            self._hands.restart()
+        except AgentError as error:
+            self._journal.note("restart", "")
+            done = run.installation
+            if done is not None:
+                done = replace(done, reboot=RebootStatus.FAILED)
+            self._end(replace(run, status=RunStatus.FAILED, problem=str(error), installation=done))
+
+    def _look(self) -> tuple[Assessment, Looked]:
+        releases = tuple(filter(None, self._journal.noted("releases").split("\n")))
+        looked = self._around.look(releases)
+        hotpatches = [one for one in looked.available if one.live is not None]
+        seen = {one.live.article: self._surgery.look(one.data) for one in hotpatches if one.live}
+        assessment = assess(
+            looked.available,
+            seen,
+            self._packages.installed(),
+            self._packages.upgrades(),
+            reboot_pending=self._around.reboot_pending(),
+        )
+        self._live(_in_force(assessment, hotpatches))
+        return assessment, looked
+
+    def _began(self, order: Order) -> float:
+        """When the order was first begun: its time runs on while the agent is down."""
+        name = f"began {order.id}"
+        noted = self._journal.noted(name)
+        if not noted:
+            noted = str(self._clock())
+            self._journal.note(name, noted)
+        return float(noted)
+
+    def _end(self, run: Run) -> None:
+        now = self._clock()
+        self._journal.say(replace(run, finished=now), now, ends=run.id)
+
+    # What is said to the control plane.
+
+    def exchange(self, link: Link, wait_s: float) -> bool:
+        """Hear of orders; whether there are new ones. Raises LinkError, RefusedByServer."""
+        polled = link.orders(Poll(wait_s, self._journal.known()))
+        self._journal.note("releases", "\n".join(polled.releases))
+        return any([self._journal.take(order) for order in polled.orders])
+
+    def send(self, link: Link) -> bool:
+        """Send the oldest report; whether there was one. Raises LinkError, RefusedByServer."""
+        report = self._journal.unsent()
+        if report is None:
+            return False
+        if not self._facts_sent:
+            report = Report(report.number, report.time, self._around.facts(), report.run)
+        try:
+            link.report(report)
+        except RefusedByServer:
+            self._journal.arrived(report.number)
+            raise
+        self._facts_sent = True
+        self._journal.arrived(report.number)
+        return True
+
+
+def _in_force(assessment: Assessment, hotpatches: list[Available]) -> list[bytes]:
+    """The files of those that any process has, or that no process needs any more."""
+    patched = {patch.article for patch in assessment.patches if patch.patched}
+    wanted = patched | set(assessment.installed)
+    return [one.data for one in hotpatches if one.live and one.live.article in wanted]

@@ -1,0 +1,92 @@
+"""What could be installed on this machine, and what is: the disk and every process. Pure.
+
+A hotpatch is installed when no process runs the old code any more; a package when the disk has the
+new version. Neither stands for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hotmend.agent.channel import Available
+from hotmend.agent.packages import Upgrade
+from hotmend.model.agent_messages import Assessment, AvailablePatch
+from hotmend.model.outcome import Outcome, OutcomeKind
+from hotmend.release.catalogue import Patch, RebootBehavior
+
+_KERNEL = "linux-image-"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the surgeon saw of a hotpatch's processes; ``hidden``: those it could not examine."""
+
+    outcomes: tuple[Outcome, ...]
+    hidden: int = 0
+
+    def pids(self, kind: OutcomeKind) -> tuple[int, ...]:
+        return tuple(outcome.pid for outcome in self.outcomes if outcome.kind is kind)
+
+
+def assess(
+    available: Iterable[Available],
+    seen: Mapping[str, Seen],
+    installed: Mapping[str, str],
+    upgrades: Iterable[Upgrade],
+    *,
+    reboot_pending: bool,
+) -> Assessment:
+    """``seen``: by the hotpatch's article; ``installed``: version by package."""
+    patches: list[AvailablePatch] = []
+    here: list[str] = []
+    for one in available:
+        update = one.update
+        version = installed.get(update.package)
+        if version == update.old_version:
+            patches.append(_patch(one.package, update.new_version))
+        elif version == update.new_version:
+            here.append(one.package.article)
+        if one.live is not None:
+            looked = seen[one.live.article]
+            outdated = looked.pids(OutcomeKind.OUTDATED)
+            patched = looked.pids(OutcomeKind.ALREADY)
+            if outdated:
+                patches.append(_patch(one.live, update.new_version, outdated, patched))
+            elif patched:
+                here.append(one.live.article)
+    known = {patch.article for patch in patches}
+    patches += [
+        _of_apt(upgrade) for upgrade in upgrades if f"{upgrade.name}={upgrade.new}" not in known
+    ]
+    unexamined = max((looked.hidden for looked in seen.values()), default=0)
+    return Assessment(reboot_pending, tuple(patches), tuple(here), unexamined)
+
+
+def _patch(
+    patch: Patch, version: str, outdated: tuple[int, ...] = (), patched: tuple[int, ...] = ()
+) -> AvailablePatch:
+    return AvailablePatch(
+        article=patch.article,
+        name=patch.title,
+        version=version,
+        classification=patch.classification.value,
+        reboot=patch.reboot.value,
+        hotpatch=patch.live_revert,
+        severity=patch.severity,
+        advisories=patch.advisories,
+        outdated=outdated,
+        patched=patched,
+    )
+
+
+def _of_apt(upgrade: Upgrade) -> AvailablePatch:
+    kernel = upgrade.name.startswith(_KERNEL)
+    return AvailablePatch(
+        article=f"{upgrade.name}={upgrade.new}",
+        name=f"{upgrade.name} {upgrade.old} → {upgrade.new}",
+        version=upgrade.new,
+        classification=upgrade.classification.value,
+        reboot=(RebootBehavior.ALWAYS if kernel else RebootBehavior.CAN_REQUEST).value,
+        hotpatch=False,
+    )

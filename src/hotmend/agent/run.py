@@ -1,0 +1,151 @@
+"""The agent's process: who has which right, and which thread does what.
+
+hand      may install packages and restart; forked first
+surgeon   may trace, and has no network; forked second
+worker    this process, with no rights left: it has the network
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hotmend.agent import channel, facts, hand, packages
+from hotmend.agent.agent import Agent
+from hotmend.agent.channel import Looked
+from hotmend.agent.errors import AgentError, LinkError, RefusedByServer
+from hotmend.agent.folder import AgentFolder, write
+from hotmend.agent.hand import Commands
+from hotmend.agent.identity import half_life, new_request
+from hotmend.agent.journal import Journal
+from hotmend.agent.link import HttpsLink
+from hotmend.agent.surgery_port import HiredSurgeon
+from hotmend.model.agent_messages import Facts, Renew
+from hotmend.model.outcome import OutcomeKind
+from hotmend.surgery.errors import SurgeryError
+from hotmend.surgery.ledger import Ledger
+from hotmend.surgery.surgeon import hire
+from hotmend.surgery.watch import Source, events, watch
+
+POLL_S = 50.0
+_LONGEST_BACK_OFF_S = 60.0
+_IDLE_S = 0.25
+_ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
+
+
+@dataclass(frozen=True)
+class _Around:
+    folder: AgentFolder
+
+    def facts(self) -> Facts:
+        return facts.facts()
+
+    def reboot_pending(self) -> bool:
+        return facts.reboot_pending()
+
+    def boot_id(self) -> str:
+        return facts.boot_id()
+
+    def look(self, releases: tuple[str, ...]) -> Looked:
+        if not self.folder.trusts_a_root:
+            because = "no root of publishers is trusted here: hotmend enroll --root root.json"
+            return Looked((), (because,) if releases else ())
+        return channel.look(self.folder.repository, releases, self.folder.downloads)
+
+
+def run(folder: AgentFolder, commands: Commands, say: Callable[[str], None]) -> None:
+    """For ever. Raises AgentError where it cannot begin."""
+    enrolment = folder.enrolment
+    source = events()  # needs a right that is given up below
+    with hand.lend(commands) as hands, hire(Ledger()) as surgeon:
+        journal = Journal(folder.journal)
+        surgery = HiredSurgeon(surgeon)
+        live: list[bytes] = []
+
+        def in_force(files: list[bytes]) -> None:
+            live[:] = files
+
+        agent = Agent(journal, surgery, hands, packages.found(), _Around(folder), in_force)
+        agent.begin()
+        news = threading.Event()
+        for talk in (_polling, _sending):
+            threading.Thread(
+                target=talk, args=(agent, folder, news, say), name=talk.__name__, daemon=True
+            ).start()
+        say(f"{enrolment.resource} at {enrolment.server}")
+
+        def attempt(*pids: int) -> bool:
+            kinds = []
+            with suppress(SurgeryError):
+                for data in live:
+                    kinds += [outcome.kind for outcome in surgery.apply(data, pids)]
+            return any(kind not in _ASK_AGAIN for kind in kinds)
+
+        for _ in watch(_Impatient(source), attempt, attempt):
+            while agent.turn():
+                news.set()
+
+
+class _Impatient:
+    """A source of events that is not waited for longer than an order may wait."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def within(self, seconds: float) -> list[int]:
+        return self._source.within(min(seconds, _IDLE_S))
+
+
+def _polling(
+    agent: Agent, folder: AgentFolder, _: threading.Event, say: Callable[[str], None]
+) -> None:
+    link, back_off = None, 1.0
+    while True:
+        try:
+            link = link or _link(folder)
+            if _renewed(folder, link):
+                link = None
+                continue
+            agent.exchange(link, POLL_S)
+            back_off = 1.0
+        except (LinkError, RefusedByServer, AgentError) as error:
+            say(str(error))
+            link = None
+            time.sleep(random.uniform(0, back_off))
+            back_off = min(back_off * 2, _LONGEST_BACK_OFF_S)
+
+
+def _sending(
+    agent: Agent, folder: AgentFolder, news: threading.Event, say: Callable[[str], None]
+) -> None:
+    back_off = 1.0
+    while True:
+        try:
+            link = _link(folder)
+            while agent.send(link):
+                back_off = 1.0
+            link.close()
+            news.wait(1.0)
+            news.clear()
+        except (LinkError, RefusedByServer, AgentError) as error:
+            say(str(error))
+            time.sleep(random.uniform(0, back_off))
+            back_off = min(back_off * 2, _LONGEST_BACK_OFF_S)
+
+
+def _link(folder: AgentFolder) -> HttpsLink:
+    return HttpsLink(folder.enrolment.server, folder.authority, folder.identity)
+
+
+def _renewed(folder: AgentFolder, link: HttpsLink) -> bool:
+    """A certificate past its half-life is exchanged."""
+    if time.time() < half_life(folder.identity).timestamp():
+        return False
+    key, request = new_request(facts.facts().host)
+    renewed = link.renew(Renew(request.decode()))
+    write(folder.identity, key + renewed.certificate.encode())
+    return True

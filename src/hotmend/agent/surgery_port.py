@@ -1,0 +1,50 @@
+"""What the agent asks of a surgeon, narrow enough for a fake."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from hotmend.agent.assess import Seen
+from hotmend.hotpatch.codec import decode
+from hotmend.model.outcome import Outcome
+from hotmend.surgery.order import Order, Verb, collected
+from hotmend.surgery.surgeon import Surgeon
+
+_PATIENCE_S = 20.0
+
+
+class Surgery(Protocol):
+    """``data``: a hotpatch's file. Both raise SurgeryError."""
+
+    def look(self, data: bytes) -> Seen:
+        """Which processes it is for, and which have it."""
+
+    def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
+        """Into these processes, or into every one that maps an old build."""
+
+
+class HiredSurgeon:
+    """A real one."""
+
+    def __init__(self, surgeon: Surgeon) -> None:
+        self._surgeon = surgeon
+
+    def look(self, data: bytes) -> Seen:
+        outcomes, summary = collected(self._surgeon.perform(_order(Verb.LOOK, data, ()), data))
+        return Seen(tuple(outcomes), summary.hidden)
+
+    def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
+        order = _order(Verb.APPLY, data, tuple(pids))
+        return tuple(collected(self._surgeon.perform(order, data))[0])
+
+
+def _order(verb: Verb, data: bytes, pids: tuple[int, ...]) -> Order:
+    return Order(
+        verb,
+        pids,
+        hashlib.sha256(data).hexdigest(),
+        tuple(image.old_build_id.hex for image in decode(data).images),
+        patience_s=_PATIENCE_S,
+    )

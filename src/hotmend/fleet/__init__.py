@@ -1,0 +1,1 @@
+"""The rules of a fleet: facts in, decisions out. Nothing here talks to anybody."""

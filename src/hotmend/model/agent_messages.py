@@ -1,0 +1,242 @@
+"""What an agent and its control plane say to each other, as JSON over mutual TLS.
+
+Neither may import the other; these are the words they share. Who is speaking is never in a
+message: the certificate says it. Times are seconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class RunKind(StrEnum):
+    """What a machine can be asked to do, or does by itself."""
+
+    ASSESS = "assess"
+    INSTALL = "install"
+    RESTART = "restart"
+
+
+class RunStatus(StrEnum):
+    """Azure's words (PatchOperationStatus)."""
+
+    UNKNOWN = "Unknown"
+    IN_PROGRESS = "InProgress"
+    FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
+    COMPLETED_WITH_WARNINGS = "CompletedWithWarnings"
+
+
+class InstallationState(StrEnum):
+    """Azure's words (PatchInstallationState)."""
+
+    UNKNOWN = "Unknown"
+    INSTALLED = "Installed"
+    FAILED = "Failed"
+    EXCLUDED = "Excluded"
+    NOT_SELECTED = "NotSelected"
+    PENDING = "Pending"
+
+
+class RebootStatus(StrEnum):
+    """Azure's words (VMGuestPatchRebootStatus)."""
+
+    UNKNOWN = "Unknown"
+    NOT_NEEDED = "NotNeeded"
+    REQUIRED = "Required"
+    STARTED = "Started"
+    FAILED = "Failed"
+    COMPLETED = "Completed"
+
+
+class RebootSetting(StrEnum):
+    """Azure's words (VMGuestPatchRebootSetting)."""
+
+    IF_REQUIRED = "IfRequired"
+    NEVER = "Never"
+    ALWAYS = "Always"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a machine is. ``booted``: when; ``zone``: its time zone's IANA name."""
+
+    host: str
+    os_name: str
+    os_version: str
+    kernel: str
+    agent: str
+    booted: float
+    zone: str = "Etc/UTC"
+
+
+@dataclass(frozen=True)
+class Enrol:
+    """``request``: a certificate request, PEM; ``simulated``: there is no machine behind it."""
+
+    code: str
+    request: str
+    facts: Facts
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """``resource``: the machine's id for Azure's clients; ``certificate``, PEM."""
+
+    machine: str
+    resource: str
+    certificate: str
+
+
+@dataclass(frozen=True)
+class Renew:
+    """A new certificate, for the machine of the one that this comes with."""
+
+    request: str
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """PEM."""
+
+    certificate: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to install. A patch is chosen by its classification, or by its article or name; what
+    is excluded is not, whatever chose it. Masks: ``*`` stands for any text."""
+
+    classifications: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    only_without_reboot: bool = False
+    published_until: float | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """``maximum_s``: how long an installation may take; it begins when the machine gets it."""
+
+    id: str
+    kind: RunKind
+    selection: Selection = Selection()
+    maximum_s: float = 0.0
+    reboot: RebootSetting = RebootSetting.NEVER
+
+
+@dataclass(frozen=True)
+class Poll:
+    """``wait_s``: how long the answer may wait for an order; ``known``: orders that need not come
+    again."""
+
+    wait_s: float
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Polled:
+    """``releases``: names of signed targets, the control plane's selection."""
+
+    orders: tuple[Order, ...] = ()
+    releases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AvailablePatch:
+    """``article``: by which it is tracked, such as libxml2=2.9.14+dfsg-1.3~deb12u6; ``hotpatch``:
+    it goes into running processes. ``outdated``: processes that run the old code; ``patched``:
+    those that run the fixed code in memory."""
+
+    article: str
+    name: str
+    version: str
+    classification: str
+    reboot: str
+    hotpatch: bool
+    kb: str = ""
+    severity: str = ""
+    advisories: tuple[str, ...] = ()
+    published: str = ""
+    outdated: tuple[int, ...] = ()
+    patched: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """``patches``: what could be installed; ``installed``: articles that are, on the disk and in
+    every process. ``unexamined``: processes that could not be looked at."""
+
+    reboot_pending: bool
+    patches: tuple[AvailablePatch, ...]
+    installed: tuple[str, ...] = ()
+    unexamined: int = 0
+
+
+@dataclass(frozen=True)
+class ProcessResult:
+    """What became of one process; ``kind`` is an OutcomeKind."""
+
+    pid: int
+    command: str
+    kind: str
+    pause_ms: float | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True)
+class PatchResult:
+    """``because``: why it is not installed, or what is left to do."""
+
+    article: str
+    name: str
+    version: str
+    classification: str
+    state: InstallationState
+    kb: str = ""
+    because: str = ""
+    processes: tuple[ProcessResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """``window_exceeded``: time ran out before everything was tried."""
+
+    patches: tuple[PatchResult, ...]
+    reboot: RebootStatus
+    window_exceeded: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run stands: an order's, by its id, or one that the machine began by itself.
+    ``problem``: a sentence, when it failed."""
+
+    id: str
+    kind: RunKind
+    started: float
+    status: RunStatus
+    finished: float | None = None
+    assessment: Assessment | None = None
+    installation: Installation | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """``number`` grows with each report of a machine: an earlier one changes nothing."""
+
+    number: int
+    time: float
+    facts: Facts | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True)
+class Reported:
+    """It is in the database, or (not ``accepted``) it never will be, and why."""
+
+    accepted: bool
+    because: str = field(default="")

@@ -1,0 +1,1 @@
+"""The agents' end of the server: enrolment, and the hot path."""

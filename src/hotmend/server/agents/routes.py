@@ -1,0 +1,231 @@
+"""The agents' API: a machine enrols with a code, then speaks with its certificate.
+
+Who is speaking is what TLS says, never a header or a body. A report is acknowledged when it is in
+the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Connection
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from hotmend.model.agent_messages import (
+    Enrol,
+    Enrolled,
+    Order,
+    Poll,
+    Polled,
+    Renew,
+    Renewed,
+    Report,
+    Reported,
+    Run,
+)
+from hotmend.server.certificates import agent_certificate
+from hotmend.server.control import Control
+from hotmend.server.errors import ServerError
+from hotmend.server.resource_id import ResourceId, parsed
+from hotmend.server.storage import audit, machines, resources, runs
+from hotmend.server.tls import Peer, peer_of
+
+_LONGEST_WAIT_S = 60.0
+_MOST_BODY = 4 << 20
+_TRIES_PER_MINUTE = 30
+
+T = TypeVar("T")
+_Handler = Callable[[Request, Peer, bytes], Awaitable[Response]]
+_encode = msgspec.json.Encoder().encode
+
+
+def routes(control: Control) -> list[BaseRoute]:
+    """``/agents/v1/…``."""
+    report = msgspec.json.Decoder(Report)
+    poll = msgspec.json.Decoder(Poll)
+    attempts = _Attempts(control)
+
+    async def enrol(request: Request) -> Response:
+        message = _decoded(msgspec.json.Decoder(Enrol), await _body(request))
+        if message is None:
+            return _no(400, "this is not a request to enrol")
+        if not attempts.allowed(request.client.host if request.client else ""):
+            return _no(429, "too many attempts to enrol; wait a minute")
+        work = control.database.submit(lambda c: _enrol(control, c, message))
+        try:
+            enrolled = await asyncio.wrap_future(work)
+        except ServerError as error:
+            return _no(403, str(error))
+        return _yes(enrolled)
+
+    async def renew(_: Request, peer: Peer, body: bytes) -> Response:
+        message = _decoded(msgspec.json.Decoder(Renew), body)
+        if message is None:
+            return _no(400, "this is not a request for a certificate")
+        now = datetime.fromtimestamp(control.clock(), UTC)
+        try:
+            pem = agent_certificate(
+                control.folder.authority, message.request.encode(), peer.machine, now
+            )
+        except ServerError as error:
+            return _no(400, str(error))
+        return _yes(Renewed(pem.decode()))
+
+    async def orders(_: Request, peer: Peer, body: bytes) -> Response:
+        message = _decoded(poll, body)
+        if message is None:
+            return _no(400, "this is not a poll")
+        found = await asyncio.wrap_future(
+            control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
+        )
+        if found is None:
+            return _no(403, "this machine has been removed; enrol it again")
+        if not found and message.wait_s > 0:
+            await control.orders.wait(peer.machine, min(message.wait_s, _LONGEST_WAIT_S))
+            found = await asyncio.wrap_future(
+                control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
+            )
+        return _yes(Polled(tuple(found or ()), control.releases()))
+
+    async def reports(_: Request, peer: Peer, body: bytes) -> Response:
+        message = _decoded(report, body)
+        if message is None:
+            return _no(400, "this is not a report")
+        done = control.database.submit(lambda c: _report(control, c, peer.machine, message))
+        reported: Reported = await asyncio.wrap_future(done)
+        return _yes(reported)
+
+    def known(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            peer = peer_of(request.scope)
+            if peer is None or not peer.not_before <= control.clock() <= peer.not_after:
+                return _no(401, "a machine comes with its certificate, and with one that is valid")
+            return await handler(request, peer, await _body(request))
+
+        return handle
+
+    return [
+        Route("/agents/v1/enrol", enrol, methods=["POST"]),
+        Route("/agents/v1/renew", known(renew), methods=["POST"]),
+        Route("/agents/v1/orders", known(orders), methods=["POST"]),
+        Route("/agents/v1/reports", known(reports), methods=["POST"]),
+    ]
+
+
+def _enrol(control: Control, connection: Connection, message: Enrol) -> Enrolled:
+    now = control.clock()
+    used = machines.use_code(connection, message.code, now)
+    if used is None:
+        raise ServerError("the code is not known, was used, or is too old; ask for a new one")
+    identifier, location = parsed(used[0]), used[1]
+    machine = str(uuid.uuid4())
+    certificate = agent_certificate(
+        control.folder.authority,
+        message.request.encode(),
+        machine,
+        datetime.fromtimestamp(now, UTC),
+    )
+    _make_resource(connection, identifier, location, message, now)
+    machines.add(connection, machine, identifier.key, message.facts, now, message.simulated)
+    audit.append(connection, now, "code", "enrol", str(identifier), {"machine": machine})
+    return Enrolled(machine, str(identifier), certificate.decode())
+
+
+def _make_resource(
+    connection: Connection, identifier: ResourceId, location: str, message: Enrol, now: float
+) -> None:
+    """A machine that nobody has put there before: one of its owner's own."""
+    group = ResourceId(identifier.subscription, identifier.group, "", identifier.group)
+    if resources.get(connection, group) is None:
+        properties = {"provisioningState": "Succeeded"}
+        resources.put(connection, group, {"location": location, "properties": properties}, now)
+    if resources.get(connection, identifier) is not None:
+        return
+    settings = {"patchMode": "AutomaticByPlatform", "assessmentMode": "AutomaticByPlatform"}
+    properties_of_machine = {
+        "provisioningState": "Succeeded",
+        "vmId": str(uuid.uuid4()),
+        "timeCreated": datetime.fromtimestamp(now, UTC).isoformat(),
+        "osProfile": {
+            "computerName": message.facts.host,
+            "linuxConfiguration": {"provisionVMAgent": True, "patchSettings": settings},
+        },
+        "storageProfile": {"osDisk": {"osType": "Linux", "createOption": "Attach"}},
+    }
+    body = {"location": location, "properties": properties_of_machine}
+    resources.put(connection, identifier, body, now)
+
+
+def _waiting(
+    control: Control, connection: Connection, machine: str, poll: Poll
+) -> list[Order] | None:
+    """None for a machine that is not there any more."""
+    now = control.clock()
+    if not machines.seen(connection, machine, now):
+        return None
+    return runs.waiting(connection, machine, poll.known, now)
+
+
+def _report(control: Control, connection: Connection, machine: str, report: Report) -> Reported:
+    now = control.clock()
+    if not machines.heard(connection, machine, report.number, now):
+        return Reported(False, "it is not newer than the last report, or the machine was removed")
+    if report.facts is not None:
+        machines.set_facts(connection, machine, report.facts)
+    if report.run is None:
+        return Reported(True)
+    because = runs.note(connection, machine, report.run, now)
+    if not because and report.run.finished is not None:
+        audit.append(connection, now, machine, _ended(report.run), report.run.id, {})
+    return Reported(not because, because)
+
+
+def _ended(run: Run) -> str:
+    return f"{run.kind.value} {run.status.value}"
+
+
+class _Attempts:
+    """How often each address has tried to enrol in this minute."""
+
+    def __init__(self, control: Control) -> None:
+        self._clock = control.clock
+        self._minute = 0
+        self._tried: dict[str, int] = {}
+
+    def allowed(self, address: str) -> bool:
+        minute = int(self._clock() // 60)
+        if minute != self._minute:
+            self._minute, self._tried = minute, {}
+        self._tried[address] = self._tried.get(address, 0) + 1
+        return self._tried[address] <= _TRIES_PER_MINUTE
+
+
+async def _body(request: Request) -> bytes:
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > _MOST_BODY:
+            return b""
+    return bytes(data)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return None
+
+
+def _yes(content: object) -> Response:
+    return Response(_encode(content), media_type="application/json")
+
+
+def _no(status: int, sentence: str) -> Response:
+    return Response(_encode({"error": sentence}), status, media_type="application/json")

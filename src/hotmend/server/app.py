@@ -1,0 +1,164 @@
+"""The application: routes put together, and what surrounds every request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hotmend import __version__
+from hotmend.server.agents import routes as agents
+from hotmend.server.arm import (
+    deployments,
+    groups,
+    images,
+    long_running,
+    machine_actions,
+    metadata,
+    plain,
+    subscriptions,
+    virtual_machines,
+)
+from hotmend.server.arm.access import Access
+from hotmend.server.control import Control
+from hotmend.server.errors import ArmError
+from hotmend.server.fleet_api import machines as fleet_machines
+from hotmend.server.identity import authority
+from hotmend.server.resource_id import canonical
+from hotmend.server.storage import runs
+
+_TIDY_EVERY_S = 3600.0
+
+
+def app(control: Control) -> ASGIApp:
+    """Everything behind one port: the agents' API, the authority, the repository, and ARM."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(control.orders.run()),
+            asyncio.create_task(_tidy(control)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+
+    served = [control.folder.repository / name for name in ("metadata", "targets")]
+    outer = Starlette(
+        lifespan=lifespan,
+        routes=[
+            *agents.routes(control),
+            *authority.routes(control),
+            *(
+                Mount(f"/repository/{folder.name}", StaticFiles(directory=folder, check_dir=False))
+                for folder in served
+            ),
+            Mount("/", _Canonical(arm(control))),
+        ],
+    )
+    return outer
+
+
+def arm(control: Control) -> FastAPI:
+    """The ARM surface, with its OpenAPI."""
+    access = Access(control)
+    made = FastAPI(
+        title="Hotmend",
+        version=__version__,
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": {"description": "An error in Azure's form."}},
+    )
+    for router in (
+        metadata.router(control),
+        subscriptions.router(control, access),
+        groups.router(control, access),
+        virtual_machines.router(control, access),
+        machine_actions.router(control, access),
+        fleet_machines.router(control, access),
+        long_running.router(control, access),
+        images.router(control, access),
+        plain.router(control, access),
+        deployments.router(control, access),
+    ):
+        made.include_router(router)
+
+    @made.middleware("http")
+    async def headers(request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        identifier = str(uuid.uuid4())
+        response.headers["x-ms-request-id"] = identifier
+        response.headers["x-ms-correlation-request-id"] = request.headers.get(
+            "x-ms-correlation-request-id", identifier
+        )
+        if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+            response.headers["x-ms-client-request-id"] = request.headers.get(
+                "x-ms-client-request-id", ""
+            )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @made.exception_handler(ArmError)
+    async def arm_error(_: Request, error: ArmError) -> Response:
+        headers = {}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = (
+                f'Bearer authorization_uri="{control.authority}", error="invalid_token", '
+                'error_description="The access token is missing or invalid."'
+            )
+        return JSONResponse(error.body(), error.status, headers)
+
+    @made.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(word) for word in first["loc"] if word != "body")
+        message = f"The request content was invalid: {place or 'body'}: {first['msg']}."
+        return JSONResponse(ArmError(400, "InvalidRequestContent", message, place).body(), 400)
+
+    @made.exception_handler(HTTPException)
+    async def no_route(request: Request, error: HTTPException) -> Response:
+        codes = {404: "InvalidResourceType", 405: "MethodNotAllowed"}
+        message = f"There is no {request.method} {request.url.path} here."
+        body = ArmError(error.status_code, codes.get(error.status_code, "BadRequest"), message)
+        return JSONResponse(body.body(), error.status_code, error.headers)
+
+    @made.exception_handler(SQLAlchemyError)
+    async def no_database(_: Request, __: SQLAlchemyError) -> Response:
+        body = ArmError(503, "ServiceUnavailable", "The database does not answer; try again.")
+        return JSONResponse(body.body(), 503, {"Retry-After": "5"})
+
+    return made
+
+
+class _Canonical:
+    """Paths are spelt as the routes are before they are looked up."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "path": canonical(scope["path"]).rstrip("/") or "/"}
+        await self._inner(scope, receive, send)
+
+
+async def _tidy(control: Control) -> None:
+    """Old assessments and installations go; the audit log stays."""
+    while True:
+        with contextlib.suppress(SQLAlchemyError):
+            work = control.database.submit(lambda c: runs.forget_old(c, control.clock()))
+            await asyncio.wrap_future(work)
+        await asyncio.sleep(_TIDY_EVERY_S)

@@ -1,0 +1,1 @@
+"""Azure Resource Manager's surface, as its real clients use it."""

@@ -1,0 +1,55 @@
+"""Bodies of requests: what they have in common, and how one is merged into another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ResourceBody(BaseModel):
+    """A tracked resource, as PUT sends it. What is not named here is kept as it comes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    location: str = Field(min_length=1, max_length=64)
+    tags: dict[str, str] | None = None
+    properties: dict[str, Any] | None = None
+
+
+class PatchBody(BaseModel):
+    """As PATCH sends it: only what changes."""
+
+    model_config = ConfigDict(extra="allow")
+
+    tags: dict[str, str] | None = None
+    properties: dict[str, Any] | None = None
+
+
+class InstallBody(BaseModel):
+    """VirtualMachineInstallPatchesParameters."""
+
+    model_config = ConfigDict(extra="allow")
+
+    maximumDuration: str = "PT3H55M"
+    rebootSetting: str
+    windowsParameters: dict[str, Any] | None = None
+    linuxParameters: dict[str, Any] | None = None
+
+
+def content(body: BaseModel) -> dict[str, Any]:
+    """What was sent, and no more."""
+    return body.model_dump(exclude_unset=True)
+
+
+def merged(old: Any, new: Any) -> Any:
+    """``new`` merged into ``old``, as RFC 7396 says: null takes away."""
+    if not isinstance(new, dict):
+        return new
+    result = dict(old) if isinstance(old, dict) else {}
+    for name, value in new.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result

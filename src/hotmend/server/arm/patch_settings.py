@@ -1,0 +1,151 @@
+"""What a machine's patch settings may be: Azure's rules, with its codes and sentences. Pure.
+
+Sources: automatic-vm-guest-patching.md (modes and transitions) and public reports of the real
+service's answers (azure-cli#21504, terraform-provider-azurerm#24335, packer-plugin-azure#189).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hotmend.fleet import support
+from hotmend.fleet.support import Image, Row
+from hotmend.server.errors import ArmError
+
+_PATCH_MODE = "windowsConfiguration.patchSettings.patchMode"
+_WINDOWS_MODES = ("Manual", "AutomaticByOS", "AutomaticByPlatform")
+_LINUX_MODES = ("ImageDefault", "AutomaticByPlatform")
+_ASSESSMENT_MODES = ("ImageDefault", "AutomaticByPlatform")
+_REBOOT_SETTINGS = ("Unknown", "IfRequired", "Never", "Always")
+
+Body = dict[str, Any]
+
+
+def check(properties: Body, before: Body | None, rows: tuple[Row, ...]) -> None:
+    """A machine's ``properties`` as they would be, and as they were. Raises ArmError."""
+    profile = _object(properties, "osProfile")
+    windows = _object(profile, "windowsConfiguration")
+    linux = _object(profile, "linuxConfiguration")
+    if before is not None:
+        _check_transition(windows, _object(_object(before, "osProfile"), "windowsConfiguration"))
+    image = image_of(properties)
+    row = support.find(rows, "Azure", image) if image is not None else None
+    if windows or (row is not None and row.os == "Windows"):
+        _check_windows(windows, row, known=image is None)
+    if linux:
+        settings = _object(linux, "patchSettings")
+        _check_words(settings, "linuxConfiguration.patchSettings", _LINUX_MODES)
+        if settings.get("patchMode") == "AutomaticByPlatform" and image is not None and row is None:
+            raise _not_supported("linuxConfiguration.patchSettings.patchMode")
+
+
+def _check_windows(windows: Body, row: Row | None, *, known: bool) -> None:
+    """``known``: the machine was not made from an image, so that nothing is asked of one."""
+    hotpatch_image = row is not None and row.hotpatch
+    settings = _object(windows, "patchSettings")
+    mode = settings.get("patchMode")
+    _check_words(settings, "windowsConfiguration.patchSettings", _WINDOWS_MODES)
+    if hotpatch_image and not settings:
+        raise _invalid("PatchSettings must be specified for hotpatch compatible VMs.")
+    if mode == "AutomaticByOS" and windows.get("enableAutomaticUpdates") is False:
+        raise _invalid(
+            "The patchMode 'AutomaticByOS' is invalid. For patchMode 'AutomaticByOS', the property "
+            "'enableAutomaticUpdates' must be set to true.",
+            _PATCH_MODE,
+        )
+    if mode == "AutomaticByPlatform" and row is None and not known:
+        raise _not_supported(_PATCH_MODE)
+    if settings.get("enableHotpatching") is True:
+        _check_hotpatching(windows, settings, supported=hotpatch_image or known)
+
+
+def _check_hotpatching(windows: Body, settings: Body, *, supported: bool) -> None:
+    automatic = settings.get("patchMode") == "AutomaticByPlatform"
+    if windows.get("provisionVMAgent") is False or not automatic:
+        raise _invalid(
+            "EnableHotpatching cannot be set to true. For enableHotpatching, the "
+            "'provisionVMAgent' must be set to true and 'patchMode' must be set to "
+            "'AutomaticByPlatform'.",
+            "windowsConfiguration.patchSettings.enableHotpatching",
+        )
+    if not supported:
+        raise _not_supported("windowsConfiguration.patchSettings.enableHotpatching")
+    platform = _object(settings, "automaticByPlatformSettings")
+    if platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True:
+        raise _invalid(
+            "Hotpatch updates require platform safety checks. The "
+            "'BypassPlatformSafetyChecksOnUserSchedule' flag must be set to false to enable "
+            "hotpatching."
+        )
+
+
+def _check_transition(windows: Body, before: Body) -> None:
+    """``enableAutomaticUpdates`` is set when a machine is made, and never again."""
+    was, wanted = before.get("enableAutomaticUpdates"), windows.get("enableAutomaticUpdates")
+    if wanted is not None and was is not None and wanted != was:
+        raise ArmError(
+            409,
+            "PropertyChangeNotAllowed",
+            "Changing property 'windowsConfiguration.enableAutomaticUpdates' is not allowed.",
+            "windowsConfiguration.enableAutomaticUpdates",
+        )
+
+
+def _check_words(settings: Body, where: str, modes: tuple[str, ...]) -> None:
+    platform = _object(settings, "automaticByPlatformSettings")
+    for holder, name, words in (
+        (settings, "patchMode", modes),
+        (settings, "assessmentMode", _ASSESSMENT_MODES),
+        (platform, "rebootSetting", _REBOOT_SETTINGS),
+    ):
+        value = holder.get(name)
+        if value is not None and value not in words:
+            raise _invalid(
+                f"The value '{str(value)[:80]}' of '{name}' is invalid; it is one of "
+                f"{', '.join(words)}.",
+                f"{where}.{name}",
+            )
+    for holder, name in (
+        (settings, "enableHotpatching"),
+        (platform, "bypassPlatformSafetyChecksOnUserSchedule"),
+    ):
+        if not isinstance(holder.get(name), bool | None):
+            raise _invalid(f"'{name}' is true or false.", f"{where}.{name}")
+
+
+def windows_settings(properties: Body) -> Body:
+    """``patchSettings`` of Windows; empty where there are none. Raises ArmError."""
+    windows = _object(_object(properties, "osProfile"), "windowsConfiguration")
+    return _object(windows, "patchSettings")
+
+
+def image_of(properties: Body) -> Image | None:
+    """The image that a machine was made from, if its properties say one. Raises ArmError."""
+    reference = _object(_object(properties, "storageProfile"), "imageReference")
+    names = [reference.get(name) for name in ("publisher", "offer", "sku")]
+    if not any(names):
+        return None
+    if not all(isinstance(name, str) for name in names):
+        raise _invalid("An image has a publisher, an offer and a sku.", "imageReference")
+    return Image(*map(str, names))
+
+
+def _object(holder: Body, name: str) -> Body:
+    value = holder.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _invalid(f"'{name}' is an object.", name)
+    return value
+
+
+def _not_supported(target: str) -> ArmError:
+    return _invalid(
+        "The selected VM image is not supported for VM Guest patch operations. Learn more at: "
+        "https://aka.ms/VMGuestPatchingCompatibility",
+        target,
+    )
+
+
+def _invalid(message: str, target: str = "") -> ArmError:
+    return ArmError(400, "InvalidParameter", message, target)

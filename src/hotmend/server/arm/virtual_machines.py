@@ -1,0 +1,199 @@
+"""``Microsoft.Compute/virtualMachines``: made, changed, shown, taken away."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import Connection
+
+from hotmend.fleet import support
+from hotmend.fleet.regions import normalised
+from hotmend.model.agent_messages import RunKind
+from hotmend.server.arm import groups, patch_settings
+from hotmend.server.arm.access import Access
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.instance_view import instance_view
+from hotmend.server.arm.long_running import timestamp
+from hotmend.server.control import Control
+from hotmend.server.errors import ArmError
+from hotmend.server.resource_id import ResourceId, checked_name, parsed
+from hotmend.server.storage import machines, resources, runs
+from hotmend.server.storage.resources import Resource
+
+TYPE = "Microsoft.Compute/virtualMachines"
+GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+PATH = f"{GROUP}/providers/{TYPE}"
+_READ, _WRITE = f"{TYPE}/read", f"{TYPE}/write"
+# Answered by the server, never taken from a client.
+_OWN = ("vmId", "timeCreated", "provisioningState", "instanceView")
+EXISTS: dict[int | str, dict[str, Any]] = {204: {}, 404: {}}
+_SECRETS = ("adminPassword", "customData")
+
+
+def router(control: Control, access: Access) -> APIRouter:
+    """All but the actions."""
+    routes = APIRouter(tags=["virtual machines"])
+    rows = support.shipped()
+
+    @routes.put(f"{PATH}/{{name}}", responses={201: {}}, **access.to(_WRITE))
+    def put(subscription: str, group: str, name: str, body: ResourceBody) -> Any:
+        identifier = ResourceId(subscription, group, TYPE, checked_name(name))
+        wanted = content(body)
+
+        def work(connection: Connection) -> tuple[Resource, bool]:
+            return written(control, connection, identifier, wanted, rows)
+
+        resource, new = control.database.write(work)
+        return JSONResponse(resource.as_json(), 201 if new else 200)
+
+    @routes.patch(f"{PATH}/{{name}}", **access.to(_WRITE))
+    def patch(subscription: str, group: str, name: str, body: PatchBody) -> dict[str, Any]:
+        identifier = ResourceId(subscription, group, TYPE, name)
+        changes = content(body)
+
+        def work(connection: Connection) -> Resource:
+            before = found(connection, identifier)
+            wanted = merged(before.body, changes)
+            return written(control, connection, identifier, wanted, rows)[0]
+
+        return control.database.write(work).as_json()
+
+    @routes.get(f"{PATH}/{{name}}", **access.to(_READ))
+    def get(subscription: str, group: str, name: str, request: Request) -> dict[str, Any]:
+        identifier = ResourceId(subscription, group, TYPE, name)
+        with control.database.reading() as connection:
+            resource = found(connection, identifier)
+            shown = resource.as_json()
+            if request.query_params.get("$expand", "").lower() == "instanceview":
+                shown["properties"] = {
+                    **shown["properties"],
+                    "instanceView": _instance_view(control, connection, resource),
+                }
+        return shown
+
+    @routes.get(f"{PATH}/{{name}}/instanceView", **access.to(_READ))
+    def view(subscription: str, group: str, name: str) -> dict[str, Any]:
+        identifier = ResourceId(subscription, group, TYPE, name)
+        with control.database.reading() as connection:
+            return _instance_view(control, connection, found(connection, identifier))
+
+    @routes.head(f"{PATH}/{{name}}", responses=EXISTS, **access.to(_READ))
+    def there(subscription: str, group: str, name: str) -> Response:
+        return exists(control, ResourceId(subscription, group, TYPE, name))
+
+    @routes.delete(f"{PATH}/{{name}}", responses={204: {}}, **access.to(f"{TYPE}/delete"))
+    def delete(subscription: str, group: str, name: str) -> Response:
+        identifier = ResourceId(subscription, group, TYPE, name)
+
+        def work(connection: Connection) -> bool:
+            machines.remove(connection, identifier.key)
+            return resources.remove(connection, identifier)
+
+        return Response(status_code=200 if control.database.write(work) else 204)
+
+    @routes.get(
+        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
+    )
+    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
+        return _list(request, subscription, "")
+
+    @routes.get(PATH, **access.to(_READ, filtered=True))
+    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
+        return _list(request, subscription, group)
+
+    def _list(request: Request, subscription: str, group: str) -> dict[str, Any]:
+        with control.database.reading() as connection:
+            known = list(resources.listed(connection, subscription, TYPE, group))
+        shown = [r.as_json() for r in known if access.readable(request, _READ, str(r.id))]
+        return {"value": shown}
+
+    return routes
+
+
+def written(
+    control: Control,
+    connection: Connection,
+    identifier: ResourceId,
+    wanted: dict[str, Any],
+    rows: tuple[support.Row, ...],
+) -> tuple[Resource, bool]:
+    """The machine made or replaced, and whether it is new. Raises ArmError."""
+    groups.found(connection, identifier.subscription, identifier.group)
+    before = resources.get(connection, identifier)
+    own = before.body["properties"] if before is not None else {}
+    properties = dict(wanted.get("properties") or {})
+    patch_settings.check(properties, own or None, rows)
+    _check_sets(connection, properties)
+    now = control.clock()
+    profile = dict(properties.get("osProfile") or {})
+    for secret in _SECRETS:
+        profile.pop(secret, None)
+    if profile:
+        properties["osProfile"] = profile
+    for name in _OWN:
+        properties.pop(name, None)
+    properties |= {
+        "vmId": own.get("vmId", str(uuid.uuid4())),
+        "timeCreated": own.get("timeCreated", timestamp(now)),
+        "provisioningState": "Succeeded",
+    }
+    body = {
+        **{k: v for k, v in wanted.items() if k not in ("id", "name", "type", "resources")},
+        "location": normalised(wanted["location"]),
+        "properties": properties,
+    }
+    if before is not None and before.body["location"] != body["location"]:
+        raise ArmError(
+            409,
+            "InvalidResourceLocation",
+            f"The resource '{identifier.name}' already exists in location "
+            f"'{before.body['location']}' in resource group '{identifier.group}'. A resource with "
+            f"the same name cannot be created in location '{body['location']}'.",
+        )
+    return resources.put(connection, identifier, body, now), before is None
+
+
+def found(connection: Connection, identifier: ResourceId) -> Resource:
+    """Raises ArmError where there is none."""
+    resource = resources.get(connection, identifier)
+    if resource is None:
+        groups.found(connection, identifier.subscription, identifier.group)
+        raise ArmError(
+            404,
+            "ResourceNotFound",
+            f"The Resource '{identifier.type}/{identifier.name}' under resource group "
+            f"'{identifier.group}' was not found. For more details please go to "
+            "https://aka.ms/ARMResourceNotFoundFix",
+        )
+    return resource
+
+
+def exists(control: Control, identifier: ResourceId) -> Response:
+    """204 or 404, as clients ask with HEAD."""
+    with control.database.reading() as connection:
+        there = resources.get(connection, identifier) is not None
+    return Response(status_code=204 if there else 404)
+
+
+def _check_sets(connection: Connection, properties: dict[str, Any]) -> None:
+    """What a machine belongs to is there."""
+    for name in ("availabilitySet", "virtualMachineScaleSet"):
+        reference = properties.get(name)
+        if reference is None:
+            continue
+        target = reference.get("id") if isinstance(reference, dict) else None
+        if not isinstance(target, str):
+            raise ArmError(400, "InvalidParameter", f"'{name}' names a resource by its id.", name)
+        found(connection, parsed(target))
+
+
+def _instance_view(control: Control, connection: Connection, resource: Resource) -> dict[str, Any]:
+    machine = machines.of_resource(connection, resource.id.key)
+    if machine is None:
+        return instance_view(None, None, None, control.clock())
+    assessed = runs.latest(connection, machine.id, RunKind.ASSESS)
+    installed = runs.latest(connection, machine.id, RunKind.INSTALL)
+    return instance_view(machine, assessed, installed, control.clock())

@@ -1,0 +1,1 @@
+"""Rows: the same statements on SQLite and on PostgreSQL."""

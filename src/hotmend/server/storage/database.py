@@ -1,0 +1,134 @@
+"""The database: SQLite beside the keys, or PostgreSQL behind many replicas.
+
+Writers queue for one thread, which takes all that wait into one transaction: a commit costs a
+flush of the disk, and two writers of one SQLite collapse. A write is done when its commit is.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hotmend.server.errors import ServerError
+
+_MOST_TOGETHER = 500
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Task(Generic[T]):
+    work: Callable[[Connection], T]
+    done: Future[T]
+
+
+class Database:
+    """Reads run where they are called; writes in the order in which they were asked for."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(url, pool_pre_ping=True)
+        except (ArgumentError, ModuleNotFoundError) as error:
+            raise ServerError(f"{url} is no database: {error}") from None
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _prepare)
+        self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
+        self._writer.start()
+
+    def migrate(self) -> None:
+        """Bring the tables up to date. Raises ServerError."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        try:
+            with self._engine.begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except OperationalError as error:
+            raise ServerError(f"the database cannot be used: {error.orig}") from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """For statements that change nothing."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    def submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        """Have ``work`` done in a transaction; the future ends when that is committed. It may be
+        done twice, the first time without effect."""
+        task = _Task(work, Future())
+        self._tasks.put(task)
+        return task.done
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """As ``submit``, and wait. Raises what ``work`` raises."""
+        return self.submit(work).result()
+
+    def close(self) -> None:
+        """After everything that was submitted."""
+        self._tasks.put(None)
+        self._writer.join()
+        self._engine.dispose()
+
+    def _write_all(self) -> None:
+        while (first := self._tasks.get()) is not None:
+            tasks = [first]
+            while len(tasks) < _MOST_TOGETHER:
+                try:
+                    task = self._tasks.get_nowait()
+                except queue.Empty:
+                    break
+                if task is None:
+                    self._tasks.put(None)
+                    break
+                tasks.append(task)
+            if not self._done_together(tasks):
+                for task in tasks:
+                    self._done_alone(task)
+
+    def _done_together(self, tasks: list[_Task[Any]]) -> bool:
+        try:
+            with self._engine.begin() as connection:
+                results = [task.work(connection) for task in tasks]
+        except Exception:
+            return False
+        for task, result in zip(tasks, results, strict=True):
+            task.done.set_result(result)
+        return True
+
+    def _done_alone(self, task: _Task[Any]) -> None:
+        for last in (False, True):
+            try:
+                with self._engine.begin() as connection:
+                    result = task.work(connection)
+            except DBAPIError as error:
+                # A connection that broke (the database was restarted) is not used again.
+                if last or not error.connection_invalidated:
+                    task.done.set_exception(error)
+                    return
+            except (Exception, SQLAlchemyError) as error:
+                task.done.set_exception(error)
+                return
+            else:
+                task.done.set_result(result)
+                return
+
+
+def _prepare(connection: Any, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {setting}")
+    cursor.close()

@@ -1,0 +1,125 @@
+"""Machines with an agent: how they came, and when they were last heard."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from hotmend.model.agent_messages import Facts
+from hotmend.server.storage.tables import codes, machines
+
+CODE_LIFE_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """``resource``: the key of its resource."""
+
+    id: str
+    resource: str
+    facts: Facts
+    simulated: bool
+    seen: float
+
+
+def new_code(connection: Connection, resource: str, location: str, now: float) -> str:
+    """A code with which one machine may enrol as ``resource``, for an hour."""
+    code = secrets.token_urlsafe(24)
+    connection.execute(
+        insert(codes).values(
+            digest=_digest(code), resource=resource, location=location, expires=now + CODE_LIFE_S
+        )
+    )
+    return code
+
+
+def use_code(connection: Connection, code: str, now: float) -> tuple[str, str] | None:
+    """(resource id, location), once; None for a code that is not known, used or too old."""
+    used = connection.execute(
+        update(codes)
+        .where(codes.c.digest == _digest(code), codes.c.used.is_(None), codes.c.expires > now)
+        .values(used=now)
+    )
+    if not used.rowcount:
+        return None
+    row = connection.execute(select(codes).where(codes.c.digest == _digest(code))).one()
+    return row.resource, row.location
+
+
+def add(
+    connection: Connection, machine: str, resource: str, facts: Facts, now: float, simulated: bool
+) -> None:
+    """In the place of the one that enrolled as ``resource`` before."""
+    connection.execute(delete(machines).where(machines.c.resource == resource))
+    connection.execute(
+        insert(machines).values(
+            id=machine,
+            resource=resource,
+            host=facts.host,
+            facts=asdict(facts),
+            simulated=simulated,
+            enrolled=now,
+            seen=now,
+            heard=0,
+        )
+    )
+
+
+def get(connection: Connection, machine: str) -> Machine | None:
+    """By id."""
+    return _machine(connection.execute(select(machines).where(machines.c.id == machine)).first())
+
+
+def of_resource(connection: Connection, key: str) -> Machine | None:
+    """The machine that enrolled as the resource with that key."""
+    return _machine(connection.execute(select(machines).where(machines.c.resource == key)).first())
+
+
+def of_resources(connection: Connection) -> dict[str, Machine]:
+    """All, by their resource's key."""
+    found = map(_machine, connection.execute(select(machines)))
+    return {machine.resource: machine for machine in found if machine is not None}
+
+
+def heard(connection: Connection, machine: str, number: int, now: float) -> bool:
+    """Note a report; False for one that is not newer than the last, or of no machine."""
+    done = connection.execute(
+        update(machines)
+        .where(machines.c.id == machine, machines.c.heard < number)
+        .values(heard=number, seen=now)
+    )
+    return bool(done.rowcount)
+
+
+def seen(connection: Connection, machine: str, now: float) -> bool:
+    """It spoke; False for one that was removed."""
+    done = connection.execute(update(machines).where(machines.c.id == machine).values(seen=now))
+    return bool(done.rowcount)
+
+
+def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
+    """As it says it is now."""
+    connection.execute(
+        update(machines)
+        .where(machines.c.id == machine)
+        .values(facts=asdict(facts), host=facts.host)
+    )
+
+
+def remove(connection: Connection, resource: str) -> None:
+    """Its certificate is good for nothing from now on."""
+    connection.execute(delete(machines).where(machines.c.resource == resource))
+
+
+def _machine(row: Any) -> Machine | None:
+    if row is None:
+        return None
+    return Machine(row.id, row.resource, Facts(**row.facts), row.simulated, row.seen)
+
+
+def _digest(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

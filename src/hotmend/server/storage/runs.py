@@ -1,0 +1,184 @@
+"""Runs: what machines were asked to do, and what became of it; also what they did unasked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
+from hotmend.server.storage.tables import runs
+
+USER = "User"
+PLATFORM = "Platform"
+KEPT_S = {RunKind.ASSESS: 7 * 86400.0, RunKind.INSTALL: 30 * 86400.0, RunKind.RESTART: 30 * 86400.0}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """``asked``: when, or begun by the machine itself; ``run``: None until the machine has said
+    something; ``location``: in whose operations it is found."""
+
+    id: str
+    machine: str
+    kind: RunKind
+    started_by: str
+    location: str
+    order: Order
+    asked: float
+    finished: float | None
+    status: RunStatus
+    run: Run | None
+
+
+def ask(
+    connection: Connection, machine: str, location: str, order: Order, started_by: str, now: float
+) -> None:
+    """Have ``machine`` carry out ``order``."""
+    connection.execute(
+        insert(runs).values(
+            id=order.id,
+            machine=machine,
+            kind=order.kind.value,
+            started_by=started_by,
+            location=location,
+            request=msgspec.to_builtins(order),
+            created=now,
+            status=RunStatus.IN_PROGRESS.value,
+        )
+    )
+
+
+def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:
+    """Orders that ``machine`` has not ended and does not know, in the order in which they were
+    asked for. An answer may be lost: what was sent once is sent again."""
+    wanted = (runs.c.machine == machine) & runs.c.finished.is_(None) & _asked()
+    if known:
+        wanted &= runs.c.id.not_in(known)
+    found = connection.execute(
+        select(runs.c.id, runs.c.request).where(wanted).order_by(runs.c.created)
+    )
+    orders = [msgspec.convert(row.request, Order) for row in found]
+    if orders:
+        connection.execute(
+            update(runs)
+            .where(runs.c.id.in_([order.id for order in orders]), runs.c.sent.is_(None))
+            .values(sent=now)
+        )
+    return orders
+
+
+def with_orders(connection: Connection, machines: Sequence[str]) -> set[str]:
+    """Those of ``machines`` for which an order waits that was never given."""
+    wanted = runs.c.finished.is_(None) & runs.c.sent.is_(None) & _asked()
+    if len(machines) <= 100:
+        wanted &= runs.c.machine.in_(machines)
+    return {row.machine for row in connection.execute(select(runs.c.machine).where(wanted))} & set(
+        machines
+    )
+
+
+def note(connection: Connection, machine: str, run: Run, now: float) -> str:
+    """Keep what a machine says of a run; "" or why it is not kept."""
+    row = connection.execute(select(runs).where(runs.c.id == run.id)).first()
+    content = msgspec.to_builtins(run)
+    finished = now if run.finished is not None else None
+    if row is None:
+        connection.execute(
+            insert(runs).values(
+                id=run.id,
+                machine=machine,
+                kind=run.kind.value,
+                started_by=PLATFORM,
+                location="",
+                request={},
+                created=now,
+                sent=now,
+                finished=finished,
+                status=run.status.value,
+                result=content,
+            )
+        )
+        return ""
+    if row.machine != machine or row.kind != run.kind.value:
+        return "the run is another machine's"
+    if row.finished is not None:
+        return "the run has ended"
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run.id)
+        .values(finished=finished, status=run.status.value, result=content)
+    )
+    return ""
+
+
+def get(connection: Connection, identifier: str) -> Kept | None:
+    """By id."""
+    return _kept(connection.execute(select(runs).where(runs.c.id == identifier)).first())
+
+
+def latest(
+    connection: Connection, machine: str, kind: RunKind, *, ended: bool = False
+) -> Kept | None:
+    """The last of its kind; with ``ended`` the last that came to an end."""
+    wanted = (runs.c.machine == machine) & (runs.c.kind == kind.value)
+    if ended:
+        wanted &= runs.c.finished.is_not(None)
+    return _kept(
+        connection.execute(
+            select(runs).where(wanted).order_by(runs.c.created.desc()).limit(1)
+        ).first()
+    )
+
+
+def history(connection: Connection, machine: str, since: float) -> list[Kept]:
+    """What began since then, the newest first."""
+    wanted = (runs.c.machine == machine) & (runs.c.created >= since)
+    rows = connection.execute(select(runs).where(wanted).order_by(runs.c.created.desc()))
+    return [kept for kept in map(_kept, rows) if kept is not None]
+
+
+def busy(connection: Connection, machine: str) -> Kept | None:
+    """An installation or restart that has not ended."""
+    wanted = (runs.c.machine == machine) & runs.c.finished.is_(None)
+    wanted &= runs.c.kind != RunKind.ASSESS.value
+    return _kept(connection.execute(select(runs).where(wanted)).first())
+
+
+def forget_old(connection: Connection, now: float) -> int:
+    """Drop what has been kept for as long as its kind is; how many."""
+    gone = 0
+    for kind, seconds in KEPT_S.items():
+        old = (runs.c.kind == kind.value) & (runs.c.finished < now - seconds)
+        gone += connection.execute(delete(runs).where(old)).rowcount
+    return gone
+
+
+def new_id() -> str:
+    """Nobody can guess it."""
+    return str(uuid.uuid4())
+
+
+def _asked() -> Any:
+    return runs.c.location != ""
+
+
+def _kept(row: Any) -> Kept | None:
+    if row is None:
+        return None
+    return Kept(
+        id=row.id,
+        machine=row.machine,
+        kind=RunKind(row.kind),
+        started_by=row.started_by,
+        location=row.location,
+        order=msgspec.convert(row.request or {"id": row.id, "kind": row.kind}, Order),
+        asked=row.created,
+        finished=row.finished,
+        status=RunStatus(row.status),
+        run=msgspec.convert(row.result, Run) if row.result else None,
+    )

@@ -1,0 +1,193 @@
+"""The agent on a machine where nothing is real: orders, interruptions, restarts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.fakes import DATA, FakeMachine
+from hotmend.agent.agent import ASSESS_EVERY_S
+from hotmend.agent.errors import LinkError
+from hotmend.model.agent_messages import (
+    InstallationState,
+    Order,
+    RebootSetting,
+    RebootStatus,
+    Run,
+    RunKind,
+    RunStatus,
+    Selection,
+)
+
+SECURITY = Selection(("Security",))
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path)
+
+
+def install(reboot: RebootSetting = RebootSetting.NEVER, maximum_s: float = 7200.0) -> Order:
+    return Order("order-1", RunKind.INSTALL, SECURITY, maximum_s, reboot)
+
+
+def ended(machine: FakeMachine, kind: RunKind) -> list[Run]:
+    runs = [report.run for report in machine.link.heard if report.run is not None]
+    return [run for run in runs if run.kind is kind and run.finished is not None]
+
+
+def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
+    agent = machine.agent()
+    machine.settle(agent)
+    first = ended(machine, RunKind.ASSESS)
+    assert len(first) == 1 and first[0].assessment is not None
+    assert [p.article for p in first[0].assessment.patches] == ["nginx=2", "nginx=2+hotpatch"]
+    assert first[0].assessment.patches[1].outdated == (10, 11)
+    machine.now += ASSESS_EVERY_S - 1
+    machine.settle(agent)
+    assert len(ended(machine, RunKind.ASSESS)) == 1
+    machine.now += 1
+    machine.settle(agent)
+    assert len(ended(machine, RunKind.ASSESS)) == 2
+
+
+def test_an_installation_reaches_memory_and_disk_without_a_restart(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install()]
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.SUCCEEDED and run.installation is not None
+    assert {p.article: p.state for p in run.installation.patches} == {
+        "nginx=2+hotpatch": InstallationState.INSTALLED,
+        "nginx=2": InstallationState.INSTALLED,
+    }
+    assert machine.surgery.applied == [10, 11] and machine.hands.installed == ["nginx=2"]
+    assert run.installation.reboot is RebootStatus.NOT_NEEDED and machine.hands.restarts == 0
+    assert machine.live == [DATA], "new processes get it, too"
+
+
+def test_a_process_that_stays_old_is_a_failure_with_its_reason(machine: FakeMachine) -> None:
+    machine.surgery.stubborn = {11}
+    machine.link.orders_waiting = [install()]
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.FAILED and run.installation is not None
+    live = next(p for p in run.installation.patches if p.article.endswith("+hotpatch"))
+    assert live.state is InstallationState.FAILED
+    assert live.because.startswith("1 of 2 processes still run the old code: bytes-differ")
+    latest = ended(machine, RunKind.ASSESS)[-1].assessment
+    assert latest is not None and latest.patches[-1].outdated == (11,)
+    assert latest.patches[-1].patched == (10,)
+
+
+def test_an_order_is_carried_out_once_however_often_it_comes(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install(), install()]
+    agent = machine.agent()
+    for _ in range(3):
+        machine.settle(agent)
+    machine.settle(machine.agent())
+    assert len(ended(machine, RunKind.INSTALL)) == 1
+    assert machine.surgery.applied == [10, 11] and machine.hands.installed == ["nginx=2"]
+
+
+def test_an_agent_that_was_killed_goes_on_where_it_was(machine: FakeMachine) -> None:
+    """Killed after memory was changed, before anything was written down about it."""
+    machine.link.orders_waiting = [install()]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.hands.install = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        agent.turn()
+    assert machine.surgery.applied == [10, 11]
+    del machine.hands.install
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.SUCCEEDED
+    assert machine.surgery.applied == [10, 11], "not applied twice"
+
+
+def test_the_time_of_an_order_runs_on_while_the_agent_is_down(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install(maximum_s=7200.0)]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.surgery.apply = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        agent.turn()
+    del machine.surgery.apply
+    machine.now += 7200.0 - 600
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.installation is not None and run.installation.window_exceeded
+    assert run.status is RunStatus.FAILED, "Azure's rule: cut short is failed"
+    states = {p.article: p.state for p in run.installation.patches}
+    assert states["nginx=2"] is InstallationState.PENDING and not machine.hands.installed
+    assert states["nginx=2+hotpatch"] is InstallationState.INSTALLED, "moments were left for it"
+
+
+def test_reports_wait_for_a_control_plane_that_is_away(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install()]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.link.silent = True
+    while agent.turn():
+        pass
+    with pytest.raises(LinkError):
+        agent.send(machine.link)
+    assert machine.link.heard == []
+    machine.link.silent = False
+    again = machine.agent()
+    while again.send(machine.link):
+        pass
+    assert len(ended(machine, RunKind.INSTALL)) == 1
+    numbers = [report.number for report in machine.link.heard]
+    assert numbers == sorted(set(numbers))
+    assert machine.link.heard[0].facts is not None
+
+
+@pytest.mark.parametrize(
+    ("setting", "pending", "restarts"),
+    [
+        (RebootSetting.NEVER, True, 0),
+        (RebootSetting.IF_REQUIRED, False, 0),
+        (RebootSetting.IF_REQUIRED, True, 1),
+        (RebootSetting.ALWAYS, False, 1),
+    ],
+)
+def test_reboot_settings(
+    machine: FakeMachine, setting: RebootSetting, pending: bool, restarts: int
+) -> None:
+    machine.around.pending = pending
+    machine.link.orders_waiting = [install(setting)]
+    machine.settle(machine.agent())
+    assert machine.hands.restarts == restarts
+
+
+def test_a_restart_is_finished_by_the_agent_that_comes_up(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install(RebootSetting.ALWAYS)]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    agent.turn()
+    while agent.send(machine.link):
+        pass
+    assert ended(machine, RunKind.INSTALL) == [], "it is not over before the machine is back"
+    machine.around.boot = "boot 2"
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.SUCCEEDED and run.installation is not None
+    assert run.installation.reboot is RebootStatus.COMPLETED
+    assert machine.hands.restarts == 1
+
+
+def test_a_machine_whose_owner_allows_no_restart_says_so(machine: FakeMachine) -> None:
+    machine.hands.allowed = False
+    machine.link.orders_waiting = [Order("order-2", RunKind.RESTART)]
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.RESTART)
+    assert run.status is RunStatus.FAILED and "does not allow" in run.problem
+
+
+def test_what_cannot_be_fetched_is_said(machine: FakeMachine) -> None:
+    machine.around.problems = ("r.json: the metadata cannot be trusted",)
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.ASSESS)
+    assert run.status is RunStatus.COMPLETED_WITH_WARNINGS and "trusted" in run.problem

@@ -1,0 +1,177 @@
+"""A fleet of one: a real server, this machine's own agent, a real nginx, a signed release."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotmend import pairs
+from hotmend.demo.control_plane import ControlPlane, EnrolledAgent, Rest
+from hotmend.demo.publisher import Publisher
+from hotmend.demo.server import Server, _free_port
+from hotmend.surgery.ledger import Ledger, State
+from real_packages import real
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root")
+PROOFS = Path(__file__).parents[2] / "proofs"
+LIVE = "nginx=1.22.1-9+deb12u11+hotpatch"
+ONLY_LIVE = {
+    "maximumDuration": "PT1H",
+    "rebootSetting": "Never",
+    "linuxParameters": {"packageNameMasksToInclude": ["nginx*hotpatch"]},
+}
+
+
+@dataclass
+class Fleet:
+    plane: ControlPlane
+    agent: EnrolledAgent
+    rest: Rest
+    publisher: Publisher
+
+    def available(self) -> list[str]:
+        result = self.rest.act(self.plane.path("here", "/assessPatches"))
+        assert result["status"] == "Succeeded", result
+        return [patch["name"] for patch in result["availablePatches"]]
+
+    def install(self) -> dict[str, Any]:
+        done: dict[str, Any] = self.rest.act(self.plane.path("here", "/installPatches"), ONLY_LIVE)
+        return done
+
+    def history(self) -> list[dict[str, Any]]:
+        path = self.plane.path("here", "/history", "Hotmend.Fleet")
+        runs: list[dict[str, Any]] = self.rest.get(path)["value"]
+        return [run for run in runs if run["operation"] == "install"]
+
+    def standing(self) -> dict[str, Any]:
+        path = self.plane.path("here", "/patches", "Hotmend.Fleet")
+        found: dict[str, Any] = self.rest.get(path)
+        return found
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    folder = tmp_path_factory.mktemp("fleet")
+    pair = pairs.PAIRS["nginx"]
+    publisher = Publisher(folder / "vendor")
+    publisher.begin()
+    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
+    publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
+    plane = ControlPlane(folder, _free_port())
+    agent = EnrolledAgent(folder, plane, publisher.root)
+    plane.start()
+    try:
+        shutil.copytree(publisher.repository, plane.data / "repository")
+        agent.enrol("here")
+        agent.start()
+        yield Fleet(plane, agent, Rest(plane), publisher)
+    finally:
+        agent.stop()
+        plane.stop()
+
+
+@pytest.fixture
+def nginx(unpacked: Any, tmp_path: Path) -> Iterator[Server]:
+    tree = unpacked("nginx")
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith("pytest"):
+            folder.chmod(0o755)
+    server = Server(tree / "usr/sbin/nginx", tmp_path)
+    yield server
+    server.stop()
+
+
+def test_a_running_server_is_assessed_and_hotpatched_over_the_api(
+    fleet: Fleet, nginx: Server
+) -> None:
+    before = nginx.processes()
+    title = "nginx 1.22.1-9+deb12u11 into running processes"
+    assert title in fleet.available()
+    done = fleet.install()
+    assert (done["status"], done["installedPatchCount"]) == ("Succeeded", 1)
+    assert nginx.processes() == before, "no process was restarted"
+    newest = fleet.history()[0]
+    patch = next(p for p in newest["patches"] if p["article"] == LIVE)
+    assert {p["pid"]: p["outcome"] for p in patch["processes"]} == {
+        process.pid: "applied" for process in before
+    }
+    assert title not in fleet.available()
+    assert LIVE in fleet.standing()["installed"]
+    # A server that starts later with the old build gets it from the agent, unasked.
+    folder = nginx.folder / "later"
+    folder.mkdir(mode=0o755)
+    later = Server(nginx.program, folder)
+    try:
+        pids = {process.pid for process in later.processes()}
+        assert _eventually(lambda: pids <= _patched(fleet)), fleet.agent.log.read_text()
+    finally:
+        later.stop()
+
+
+def test_an_agent_killed_in_an_installation_ends_it_once(fleet: Fleet, nginx: Server) -> None:
+    pids = {process.pid for process in nginx.processes()}
+    assert _eventually(lambda: pids <= _patched(fleet)), "the watch did it already"
+    number = len(fleet.history())
+    path = fleet.plane.path("here", "/installPatches")
+    began = fleet.rest.begin(path, ONLY_LIVE)
+    time.sleep(0.3)
+    fleet.agent.stop(signal.SIGKILL)
+    fleet.agent.start()
+    done = fleet.rest.result(began)
+    assert done["status"] == "Succeeded", done
+    assert len(fleet.history()) == number + 1, "neither lost nor done twice"
+    entries = _entries(fleet, pids)
+    assert entries and all(count == 1 for count in entries.values()), entries
+
+
+def test_what_the_server_orders_beyond_the_signed_repository_does_not_happen(
+    fleet: Fleet, nginx: Server
+) -> None:
+    """The control plane serves another file in the place of a signed one."""
+    targets = fleet.plane.data / "repository" / "targets"
+    found = next(targets.glob("*.hotpatch"))
+    good = found.read_bytes()
+    for cached in (fleet.agent.folder / "agent" / "downloads").glob("*.hotpatch"):
+        cached.unlink()
+    found.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    try:
+        result = fleet.rest.act(fleet.plane.path("here", "/assessPatches"))
+        assert result["status"] == "CompletedWithWarnings", result
+        assert "cannot be trusted" in result["error"]["message"]
+        assert not [p for p in result["availablePatches"] if "running processes" in p["name"]]
+    finally:
+        found.write_bytes(good)
+    result = fleet.rest.act(fleet.plane.path("here", "/assessPatches"))
+    assert result["status"] == "Succeeded"
+
+
+def _patched(fleet: Fleet) -> set[int]:
+    return set(_entries(fleet, None))
+
+
+def _entries(fleet: Fleet, pids: set[int] | None) -> dict[int, int]:
+    """How many hotpatches the ledger has as applied to each process."""
+    known, damaged = Ledger(fleet.agent.folder / "state").entries()
+    assert not damaged
+    counts: dict[int, int] = {}
+    for entry in known:
+        if entry.state is State.APPLIED and (pids is None or entry.identity.pid in pids):
+            counts[entry.identity.pid] = counts.get(entry.identity.pid, 0) + 1
+    return counts
+
+
+def _eventually(condition: Any, seconds: float = 15.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,178 @@
+"""A control plane on TLS, on SQLite and on PostgreSQL, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+import urllib3
+import uvicorn
+
+from hotmend.server import tls
+from hotmend.server.app import app
+from hotmend.server.control import Control, prepared
+from hotmend.server.folder import DataFolder
+from hotmend.server.identity import principals
+from hotmend.server.identity.roles import Role
+from server import postgres
+
+
+class Clock:
+    """The real time, moved."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Any
+    body: Any
+
+
+@dataclass
+class Plane:
+    """A running control plane. ``token``: the admin's, for calls without an SDK."""
+
+    control: Control
+    clock: Clock
+    client: str
+    secret: str
+    pool: urllib3.PoolManager
+    token: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        return self.control.base_url
+
+    @property
+    def subscription(self) -> str:
+        return self.control.folder.subscription
+
+    @property
+    def authority(self) -> Path:
+        return self.control.folder.path / "ca.pem"
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
+    ) -> Answer:
+        """One request; the path below the subscription when it does not begin with a slash."""
+        url = self.base + (
+            path if path.startswith("/") else f"/subscriptions/{self.subscription}/{path}"
+        )
+        sent = {"Authorization": f"Bearer {self.token if token is None else token}", **headers}
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        answer = self.pool.request(method, url, body=data, headers=sent)
+        parsed = None
+        if answer.data:
+            parsed = json.loads(answer.data)
+        return Answer(answer.status, answer.headers, parsed)
+
+    def token_for(self, role: Role, scope: str = "/") -> str:
+        """Of a principal with that role alone."""
+        name = f"{role} {scope}"
+        if name not in self.tokens:
+            made, _ = self.control.database.write(
+                lambda c: principals.create(c, name, role, scope, time.time())
+            )
+            self.tokens[name] = self.control.tokens.issue(made, self.clock())
+        return self.tokens[name]
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if postgres.programs() is None:
+        pytest.skip("there is no PostgreSQL: apt-get install postgresql")
+    with postgres.running(tmp_path_factory.mktemp("pg") / "cluster") as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database; "" for the embedded one."""
+    if request.param == "sqlite":
+        return ""
+    return new_database(request.getfixturevalue("cluster"))
+
+
+def new_database(cluster: str) -> str:
+    name = f"d{secrets.token_hex(6)}"
+    engine = sqlalchemy.create_engine(cluster, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return cluster.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def plane(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    with serving(tmp_path_factory.mktemp("plane"), database_url) as made:
+        yield made
+
+
+@contextmanager
+def serving(folder: Path, database_url: str = "") -> Iterator[Plane]:
+    """In a thread of this process, on TLS."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = DataFolder.opened(folder / "data", ["localhost", "127.0.0.1"])
+    clock = Clock()
+    control = prepared(data, f"https://localhost:{port}", database_url, clock)
+    client, secret = control.database.write(
+        lambda c: principals.create(c, "admin", Role.ADMIN, "/", time.time())
+    )
+
+    def context(*_: Any) -> ssl.SSLContext:
+        return tls.context(
+            data.path / "server.pem", data.path / "server-key.pem", data.path / "ca.pem"
+        )
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app(control),
+            host="127.0.0.1",
+            port=port,
+            http=tls.PeerProtocol,
+            ws="none",
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            ssl_context_factory=context,
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    pool = urllib3.PoolManager(ca_certs=str(data.path / "ca.pem"), retries=False, maxsize=16)
+    made = Plane(control, clock, client, secret, pool)
+    made.token = control.tokens.issue(client, clock())
+    try:
+        yield made
+    finally:
+        pool.clear()
+        server.should_exit = True
+        thread.join(timeout=20)
+        control.database.close()
