@@ -39,6 +39,10 @@ from hotmend.server.tls import Peer, peer_of
 
 _LONGEST_WAIT_S = 60.0
 _MOST_BODY = 4 << 20
+_MOST_ID = 36
+_MOST_NAME = 256
+_MOST_NUMBER = 1 << 53
+_MOST_TIME = 1e11
 _TRIES_PER_MINUTE = 30
 
 T = TypeVar("T")
@@ -54,7 +58,7 @@ def routes(control: Control) -> list[BaseRoute]:
 
     async def enrol(request: Request) -> Response:
         message = _decoded(msgspec.json.Decoder(Enrol), await _body(request))
-        if message is None:
+        if message is None or len(message.facts.host) > _MOST_NAME:
             return _no(400, "this is not a request to enrol")
         if not attempts.allowed(request.client.host if request.client else ""):
             return _no(429, "too many attempts to enrol; wait a minute")
@@ -96,7 +100,7 @@ def routes(control: Control) -> list[BaseRoute]:
 
     async def reports(_: Request, peer: Peer, body: bytes) -> Response:
         message = _decoded(report, body)
-        if message is None:
+        if message is None or not _sound(message):
             return _no(400, "this is not a report")
         done = control.database.submit(lambda c: _report(control, c, peer.machine, message))
         reported: Reported = await asyncio.wrap_future(done)
@@ -216,7 +220,24 @@ async def _body(request: Request) -> bytes:
     return bytes(data)
 
 
+def _sound(report: Report) -> bool:
+    """Its numbers and names are such as the database takes."""
+    names = [report.facts.host] if report.facts is not None else []
+    times = [report.time]
+    if report.run is not None:
+        if len(report.run.id) > _MOST_ID:
+            return False
+        times += [report.run.started, report.run.finished or 0.0]
+    return (
+        abs(report.number) < _MOST_NUMBER
+        and all(0 <= time < _MOST_TIME for time in times)
+        and all(len(name) <= _MOST_NAME for name in names)
+    )
+
+
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T | None:
+    if b"\\u0000" in body:  # PostgreSQL keeps no such text
+        return None
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError):
