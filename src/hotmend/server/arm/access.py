@@ -27,7 +27,7 @@ class Access:
         assert operation in OPERATIONS, operation
         return {
             "dependencies": [Depends(self._check(operation, filtered=filtered))],
-            "openapi_extra": {"x-hotmend-operation": operation},
+            "openapi_extra": {"x-hotmend-operation": operation, "x-hotmend-filtered": filtered},
         }
 
     def caller(self, request: Request) -> Principal:

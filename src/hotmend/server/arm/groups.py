@@ -59,13 +59,23 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             return _shown(found(connection, subscription, group))
 
-    @routes.head(f"{_PATH}/{{group}}", responses={204: {}, 404: {}}, **access.to(_READ))
+    @routes.head(
+        f"{_PATH}/{{group}}",
+        response_class=Response,
+        responses={204: {}, 404: {}},
+        **access.to(_READ),
+    )
     def there(subscription: str, group: str) -> Response:
         with control.database.reading() as connection:
             known = resources.get(connection, ResourceId(subscription, group, "", group))
         return Response(status_code=404 if known is None else 204)
 
-    @routes.delete(f"{_PATH}/{{group}}", responses={204: {}}, **access.to(f"{_OPERATION}/delete"))
+    @routes.delete(
+        f"{_PATH}/{{group}}",
+        response_class=Response,
+        responses={204: {}},
+        **access.to(f"{_OPERATION}/delete"),
+    )
     def delete(subscription: str, group: str) -> Response:
         def work(connection: Connection) -> bool:
             for resource in list(resources.listed(connection, subscription, None, group)):

@@ -56,6 +56,7 @@ def router(control: Control, access: Access) -> APIRouter:
     @routes.post(
         f"{PATH}/{{name}}/assessPatches",
         status_code=202,
+        response_class=Response,
         responses=_ACCEPTED,
         **access.to(f"{TYPE}/assessPatches/action"),
     )
@@ -65,6 +66,7 @@ def router(control: Control, access: Access) -> APIRouter:
     @routes.post(
         f"{PATH}/{{name}}/installPatches",
         status_code=202,
+        response_class=Response,
         responses=_ACCEPTED,
         **access.to(f"{TYPE}/installPatches/action"),
     )
@@ -75,6 +77,7 @@ def router(control: Control, access: Access) -> APIRouter:
     @routes.post(
         f"{PATH}/{{name}}/restart",
         status_code=202,
+        response_class=Response,
         responses=_ACCEPTED,
         **access.to(f"{TYPE}/restart/action"),
     )
@@ -86,6 +89,7 @@ def router(control: Control, access: Access) -> APIRouter:
         @routes.post(
             f"{PATH}/{{name}}/{action}",
             status_code=202,
+            response_class=Response,
             responses=_ACCEPTED,
             name=action,
             **access.to(f"{TYPE}/{action}/action"),

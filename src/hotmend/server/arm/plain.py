@@ -68,11 +68,16 @@ def _add(routes: APIRouter, control: Control, access: Access, kind: str) -> None
         with control.database.reading() as connection:
             return found(connection, ResourceId(subscription, group, kind, name)).as_json()
 
-    @routes.head(f"{path}/{{name}}", responses=EXISTS, **access.to(read))
+    @routes.head(f"{path}/{{name}}", response_class=Response, responses=EXISTS, **access.to(read))
     def there(subscription: str, group: str, name: str) -> Response:
         return exists(control, ResourceId(subscription, group, kind, name))
 
-    @routes.delete(f"{path}/{{name}}", responses={204: {}}, **access.to(f"{operation}/delete"))
+    @routes.delete(
+        f"{path}/{{name}}",
+        response_class=Response,
+        responses={204: {}},
+        **access.to(f"{operation}/delete"),
+    )
     def delete(subscription: str, group: str, name: str) -> Response:
         identifier = ResourceId(subscription, group, kind, name)
         gone = control.database.write(lambda c: resources.remove(c, identifier))

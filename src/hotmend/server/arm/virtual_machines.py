@@ -80,11 +80,16 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             return _instance_view(control, connection, found(connection, identifier))
 
-    @routes.head(f"{PATH}/{{name}}", responses=EXISTS, **access.to(_READ))
+    @routes.head(f"{PATH}/{{name}}", response_class=Response, responses=EXISTS, **access.to(_READ))
     def there(subscription: str, group: str, name: str) -> Response:
         return exists(control, ResourceId(subscription, group, TYPE, name))
 
-    @routes.delete(f"{PATH}/{{name}}", responses={204: {}}, **access.to(f"{TYPE}/delete"))
+    @routes.delete(
+        f"{PATH}/{{name}}",
+        response_class=Response,
+        responses={204: {}},
+        **access.to(f"{TYPE}/delete"),
+    )
     def delete(subscription: str, group: str, name: str) -> Response:
         identifier = ResourceId(subscription, group, TYPE, name)
 

@@ -39,7 +39,6 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Microsoft.Resources/subscriptions/resourceGroups/delete": _ADMIN,
     "Microsoft.Resources/deployments/read": _READ,
     "Microsoft.Resources/deployments/write": _WORK,
-    "Microsoft.ResourceGraph/resources/read": _READ,
     "Microsoft.Network/read": _READ,
     "Microsoft.Network/write": _WORK,
     "Microsoft.Network/delete": _WORK,
@@ -62,7 +61,6 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Microsoft.Compute/virtualMachines/installPatches/action": _WORK,
     "Hotmend.Fleet/machines/read": _READ,
     "Hotmend.Fleet/enrolmentCodes/write": _APPROVE,
-    "Hotmend.Fleet/audit/read": _READ,
 }
 
 
