@@ -16,7 +16,7 @@ import pytest
 from hotmend import pairs
 from hotmend.demo.control_plane import ControlPlane, EnrolledAgent, Rest
 from hotmend.demo.publisher import Publisher
-from hotmend.demo.server import Server, _free_port
+from hotmend.demo.server import Server, free_port
 from hotmend.surgery.ledger import Ledger, State
 from real_packages import real
 
@@ -65,7 +65,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     publisher.begin()
     packages = [(real(pair.old.file_name), real(pair.new.file_name))]
     publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
-    plane = ControlPlane(folder, _free_port())
+    plane = ControlPlane(folder, free_port())
     agent = EnrolledAgent(folder, plane, publisher.root)
     plane.start()
     try:

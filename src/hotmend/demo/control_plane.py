@@ -28,6 +28,7 @@ class ControlPlane:
     def __init__(self, folder: Path, port: int, database: str = "") -> None:
         self.folder = folder
         self.data = folder / "server"
+        self.database = database
         self.base = f"https://localhost:{port}"
         self._words = ["server", "--data", str(self.data), "--port", str(port)]
         self._words += ["--host", "127.0.0.1", "--name", "localhost"]
@@ -42,7 +43,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Until it answers. Raises DemoError."""
-        log = self.folder / "server.log"
+        log = self.folder / f"server-{self.base.rpartition(':')[2]}.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*_HOTMEND, *self._words], stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -54,7 +55,8 @@ class ControlPlane:
             if len(line.split()) == 2
         )
         self.subscription = said["subscription"]
-        self.tenant, self.client, self.secret = said["tenant"], said["client"], said["secret"]
+        if "secret" in said:  # of the first start
+            self.tenant, self.client, self.secret = said["tenant"], said["client"], said["secret"]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it, and wait until it has."""

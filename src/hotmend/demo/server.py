@@ -62,7 +62,7 @@ class Server:
     def __init__(self, program: Path, folder: Path) -> None:
         self.program = program
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._write_site()
         log = (folder / "log").open("wb")
         self._master = subprocess.Popen(
@@ -139,7 +139,8 @@ def _start_time(pid: int) -> int:
     return int(stat.rpartition(")")[2].split()[19])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Nobody listens there now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
