@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from asyncio.sslproto import SSLProtocol
 from typing import Any
 
 import uvicorn
@@ -12,11 +13,15 @@ from hotmend.server.app import app
 from hotmend.server.control import Control
 
 _LONGEST_IDLE_S = 75
+# asyncio keeps a buffer of 256 KiB for each TLS connection; agents wait by the thousand, and what
+# they send is small.
+_TLS_BUFFER = 16 << 10
 
 
 def serve(control: Control, host: str, port: int) -> None:
     """Until it is told to end."""
     folder = control.folder.path
+    SSLProtocol.max_size = _TLS_BUFFER
 
     def context(*_: Any) -> ssl.SSLContext:
         return tls.context(folder / "server.pem", folder / "server-key.pem", folder / "ca.pem")

@@ -27,9 +27,8 @@ from hotmend.model.agent_messages import (
     Renew,
     Renewed,
     Report,
-    Reported,
-    Run,
 )
+from hotmend.server.agents.batch import ReportBatch
 from hotmend.server.certificates import agent_certificate
 from hotmend.server.control import Control
 from hotmend.server.errors import ServerError
@@ -55,6 +54,7 @@ def routes(control: Control) -> list[BaseRoute]:
     report = msgspec.json.Decoder(Report)
     poll = msgspec.json.Decoder(Poll)
     attempts = _Attempts(control)
+    batch = ReportBatch(control)
 
     async def enrol(request: Request) -> Response:
         message = _decoded(msgspec.json.Decoder(Enrol), await _body(request))
@@ -102,9 +102,7 @@ def routes(control: Control) -> list[BaseRoute]:
         message = _decoded(report, body)
         if message is None or not _sound(message):
             return _no(400, "this is not a report")
-        done = control.database.submit(lambda c: _report(control, c, peer.machine, message))
-        reported: Reported = await asyncio.wrap_future(done)
-        return _yes(reported)
+        return _yes(await batch.add(peer.machine, message))
 
     def known(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -175,24 +173,6 @@ def _waiting(
     if not machines.seen(connection, machine, now):
         return None
     return runs.waiting(connection, machine, poll.known, now)
-
-
-def _report(control: Control, connection: Connection, machine: str, report: Report) -> Reported:
-    now = control.clock()
-    if not machines.heard(connection, machine, report.number, now):
-        return Reported(False, "it is not newer than the last report, or the machine was removed")
-    if report.facts is not None:
-        machines.set_facts(connection, machine, report.facts)
-    if report.run is None:
-        return Reported(True)
-    because = runs.note(connection, machine, report.run, now)
-    if not because and report.run.finished is not None:
-        audit.append(connection, now, machine, _ended(report.run), report.run.id, {})
-    return Reported(not because, because)
-
-
-def _ended(run: Run) -> str:
-    return f"{run.kind.value} {run.status.value}"
 
 
 class _Attempts:

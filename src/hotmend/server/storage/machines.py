@@ -85,16 +85,6 @@ def of_resources(connection: Connection) -> dict[str, Machine]:
     return {machine.resource: machine for machine in found if machine is not None}
 
 
-def heard(connection: Connection, machine: str, number: int, now: float) -> bool:
-    """Note a report; False for one that is not newer than the last, or of no machine."""
-    done = connection.execute(
-        update(machines)
-        .where(machines.c.id == machine, machines.c.heard < number)
-        .values(heard=number, seen=now)
-    )
-    return bool(done.rowcount)
-
-
 def seen(connection: Connection, machine: str, now: float) -> bool:
     """It spoke; False for one that was removed."""
     done = connection.execute(update(machines).where(machines.c.id == machine).values(seen=now))

@@ -1,0 +1,101 @@
+"""Reports, many at a time: those that come while the last ones are being written are written
+together, and each is answered when its transaction is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from hotmend.model.agent_messages import Report, Reported, Run
+from hotmend.server.control import Control
+from hotmend.server.storage import audit, machines, runs
+from hotmend.server.storage.tables import machines as table
+
+_LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
+_TAKEN = Reported(True)
+_MOST_TOGETHER = 500
+
+# The machines of a batch, locked where the database can: another replica may hear them, too.
+_HEARD = (
+    select(table.c.id, table.c.heard)
+    .where(table.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(table.c.id)
+    .with_for_update()
+)
+_NOTE = (
+    update(table)
+    .where(table.c.id == bindparam("machine"))
+    .values(heard=bindparam("number"), seen=bindparam("now"))
+)
+
+
+class ReportBatch:
+    """For one event loop."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._waiting: list[tuple[str, Report, asyncio.Future[Reported]]] = []
+        self._writing = False
+
+    async def add(self, machine: str, report: Report) -> Reported:
+        """What became of it. Raises what the database raises."""
+        done: asyncio.Future[Reported] = asyncio.get_running_loop().create_future()
+        self._waiting.append((machine, report, done))
+        if not self._writing:
+            self._writing = True
+            self._task = asyncio.create_task(self._write())
+        return await done
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = (
+                self._waiting[:_MOST_TOGETHER],
+                self._waiting[_MOST_TOGETHER:],
+            )
+            heard = [(machine, report) for machine, report, _ in batch]
+            work = self._control.database.submit(
+                partial(written, heard=heard, now=self._control.clock())
+            )
+            try:
+                answers = await asyncio.wrap_future(work)
+            except Exception as error:
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_exception(error)
+                continue
+            for (_, _, done), answer in zip(batch, answers, strict=True):
+                if not done.done():  # the machine may have hung up
+                    done.set_result(answer)
+        self._writing = False
+
+
+def written(
+    connection: Connection, heard: Sequence[tuple[str, Report]], now: float
+) -> list[Reported]:
+    """Answers to (machine, report)s, in their order."""
+    ids = sorted({machine for machine, _ in heard})
+    last = {row.id: row.heard for row in connection.execute(_HEARD, {"ids": ids})}
+    answers, newest = [], dict[str, int]()
+    for machine, report in heard:
+        if machine not in last or report.number <= last[machine]:
+            answers.append(_LATE)
+            continue
+        last[machine] = newest[machine] = report.number
+        if report.facts is not None:
+            machines.set_facts(connection, machine, report.facts)
+        answers.append(_noted(connection, machine, report.run, now) if report.run else _TAKEN)
+    if newest:
+        rows = [{"machine": m, "number": n, "now": now} for m, n in newest.items()]
+        connection.execute(_NOTE, rows)
+    return answers
+
+
+def _noted(connection: Connection, machine: str, run: Run, now: float) -> Reported:
+    because = runs.note(connection, machine, run, now)
+    if not because and run.finished is not None:
+        what = f"{run.kind.value} {run.status.value}"
+        audit.append(connection, now, machine, what, run.id, {})
+    return Reported(not because, because)
