@@ -13,6 +13,12 @@ from hotmend.model.agent_messages import Facts
 from hotmend.server.storage.tables import codes, machines
 
 CODE_LIFE_S = 3600.0
+# Until it is placed (``standing``).
+_NOWHERE = {
+    **dict.fromkeys(("owner", "region", "zone", "group", "health", "health_because"), ""),
+    **{"time_zone": "Etc/UTC", "reboot": "IfRequired", "automatic": False, "canary": False},
+    **{"domain": 0, "health_at": 0.0},
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ def add(
             enrolled=now,
             seen=now,
             heard=0,
+            **_NOWHERE,
         )
     )
 

@@ -34,7 +34,9 @@ resources = Table(
     Index("resources_of_a_type", "subscription", "type"),
 )
 
-# Machines with an agent. ``heard``: the number of the last report that was accepted.
+# Machines with an agent. ``heard``: the number of the last report that was accepted. Where a machine
+# stands and what may be done to it unasked is copied from its resource, so that one statement can
+# ask it of all. ``health``: as it said itself at ``health_at``; "" before it has.
 machines = Table(
     "machines",
     metadata,
@@ -46,6 +48,99 @@ machines = Table(
     Column("enrolled", Float, nullable=False),
     Column("seen", Float, nullable=False),
     Column("heard", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),  # its subscription, lower case
+    Column("region", String(64), nullable=False),
+    Column("zone", String(8), nullable=False),
+    Column("group", String(1024), nullable=False),
+    Column("domain", Integer, nullable=False),
+    Column("time_zone", String(64), nullable=False),  # IANA's name
+    Column("automatic", Boolean, nullable=False),
+    Column("canary", Boolean, nullable=False),
+    Column("reboot", String(16), nullable=False),
+    Column("health", String(16), nullable=False),
+    Column("health_at", Float, nullable=False),
+    Column("health_because", String(512), nullable=False),
+    Index("machines_of_a_group", "group"),
+)
+
+# Machines of which only few may be away at once: availability sets, and those outside any. ``held``:
+# turns of all rollouts that use up the ``budget``, which are all in ``domain``.
+groups = Table(
+    "groups",
+    metadata,
+    Column("key", String(1024), primary_key=True),
+    Column("region", String(64), nullable=False),
+    Column("zone", String(8), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("budget", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    Column("domain", Integer),
+)
+Index(
+    "groups_with_room",
+    groups.c.region,
+    groups.c.zone,
+    groups.c.key,
+    sqlite_where=groups.c.held < groups.c.budget,
+    postgresql_where=groups.c.held < groups.c.budget,
+)
+
+# One row: when the rollouts were last looked at, by whichever replica, and since when somebody has
+# listened to the agents without a break.
+keeper = Table(
+    "keeper",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ticked", Float, nullable=False),
+    Column("listening_since", Float, nullable=False),
+)
+
+# A release, or one occurrence of a schedule, on its way to its machines. ``opens``, ``closes``: of
+# a schedule's occurrence; a release goes by each machine's own window.
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(256), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("because", String(1024), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("ended", Float),
+    Column("phase", Integer, nullable=False),
+    Column("phase_began", Float, nullable=False),
+    Column("last_phase", Integer, nullable=False),
+    Column("order", JSON, nullable=False),  # the template of what its machines are told
+    Column("settings", JSON, nullable=False),
+    Column("frozen", JSON, nullable=False),  # owners whose part has halted
+    Column("opens", Float),
+    Column("closes", Float),
+)
+
+# One machine's place in one rollout.
+turns = Table(
+    "turns",
+    metadata,
+    Column("rollout", String(36), ForeignKey("rollouts.id"), primary_key=True),
+    Column("machine", String(36), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("phase", Integer, nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("region", String(64), nullable=False),
+    Column("zone", String(8), nullable=False),
+    Column("group", String(1024), nullable=False),
+    Column("domain", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("run", String(36)),
+    Column("started", Float),
+    Column("installed", Float),
+    Column("ended", Float),
+    Column("failure", String(16), nullable=False),  # "" or which kind
+    Column("because", String(512), nullable=False),
+    Index("turns_in_order", "rollout", "group", "state", "phase", "domain", "machine"),
+    Index("turns_by_state", "rollout", "state", "phase", "owner"),
+    Index("turns_of_a_machine", "machine", "state"),
+    Index("turns_of_a_group", "group", "state", "domain"),
 )
 
 # One-time codes. Only the digest is kept.

@@ -33,7 +33,89 @@ def upgrade() -> None:
         sa.Column("enrolled", sa.Float, nullable=False),
         sa.Column("seen", sa.Float, nullable=False),
         sa.Column("heard", sa.BigInteger, nullable=False),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("region", sa.String(64), nullable=False),
+        sa.Column("zone", sa.String(8), nullable=False),
+        sa.Column("group", sa.String(1024), nullable=False),
+        sa.Column("domain", sa.Integer, nullable=False),
+        sa.Column("time_zone", sa.String(64), nullable=False),
+        sa.Column("automatic", sa.Boolean, nullable=False),
+        sa.Column("canary", sa.Boolean, nullable=False),
+        sa.Column("reboot", sa.String(16), nullable=False),
+        sa.Column("health", sa.String(16), nullable=False),
+        sa.Column("health_at", sa.Float, nullable=False),
+        sa.Column("health_because", sa.String(512), nullable=False),
     )
+    op.create_index("machines_of_a_group", "machines", ["group"])
+    op.create_table(
+        "groups",
+        sa.Column("key", sa.String(1024), primary_key=True),
+        sa.Column("region", sa.String(64), nullable=False),
+        sa.Column("zone", sa.String(8), nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("budget", sa.Integer, nullable=False),
+        sa.Column("held", sa.Integer, nullable=False),
+        sa.Column("domain", sa.Integer),
+    )
+    room = sa.text("held < budget")
+    op.create_index(
+        "groups_with_room",
+        "groups",
+        ["region", "zone", "key"],
+        sqlite_where=room,
+        postgresql_where=room,
+    )
+    keeper = op.create_table(
+        "keeper",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("ticked", sa.Float, nullable=False),
+        sa.Column("listening_since", sa.Float, nullable=False),
+    )
+    op.bulk_insert(keeper, [{"id": 1, "ticked": 0.0, "listening_since": 0.0}])
+    op.create_table(
+        "rollouts",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("name", sa.String(256), nullable=False, unique=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("because", sa.String(1024), nullable=False),
+        sa.Column("created", sa.Float, nullable=False),
+        sa.Column("ended", sa.Float),
+        sa.Column("phase", sa.Integer, nullable=False),
+        sa.Column("phase_began", sa.Float, nullable=False),
+        sa.Column("last_phase", sa.Integer, nullable=False),
+        sa.Column("order", sa.JSON, nullable=False),
+        sa.Column("settings", sa.JSON, nullable=False),
+        sa.Column("frozen", sa.JSON, nullable=False),
+        sa.Column("opens", sa.Float),
+        sa.Column("closes", sa.Float),
+    )
+    op.create_table(
+        "turns",
+        sa.Column("rollout", sa.String(36), sa.ForeignKey("rollouts.id"), primary_key=True),
+        sa.Column("machine", sa.String(36), primary_key=True),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("phase", sa.Integer, nullable=False),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("region", sa.String(64), nullable=False),
+        sa.Column("zone", sa.String(8), nullable=False),
+        sa.Column("group", sa.String(1024), nullable=False),
+        sa.Column("domain", sa.Integer, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("run", sa.String(36)),
+        sa.Column("started", sa.Float),
+        sa.Column("installed", sa.Float),
+        sa.Column("ended", sa.Float),
+        sa.Column("failure", sa.String(16), nullable=False),
+        sa.Column("because", sa.String(512), nullable=False),
+    )
+    for name, columns in (
+        ("turns_in_order", ["rollout", "group", "state", "phase", "domain", "machine"]),
+        ("turns_by_state", ["rollout", "state", "phase", "owner"]),
+        ("turns_of_a_machine", ["machine", "state"]),
+        ("turns_of_a_group", ["group", "state", "domain"]),
+    ):
+        op.create_index(name, "turns", columns)
     op.create_table(
         "codes",
         sa.Column("digest", sa.String(64), primary_key=True),

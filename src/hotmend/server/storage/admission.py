@@ -1,0 +1,128 @@
+"""Admission in SQL: which turns may start now.
+
+The same decision as ``fleet.admission``, which says the rules; the tests hold one against the
+other. Everything is asked of one (region, zone) at a time, in the order of an index, group by
+group, so that the database stops when it has enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from sqlalchemy import Connection, Select, and_, exists, func, select
+
+from hotmend.fleet.turn import TurnState
+from hotmend.model.agent_messages import RunKind
+from hotmend.server.storage.groups import HOLDING
+from hotmend.server.storage.tables import groups, machines, runs, turns
+
+IN_FLIGHT = tuple(state.value for state in TurnState if state.in_flight)
+Cell = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which machines can be asked to begin now: heard from since ``seen``; in one of ``zones``,
+    IANA names, or, when that is None, anywhere; not of an owner whose part is ``frozen``."""
+
+    seen: float
+    zones: Sequence[str] | None
+    frozen: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A machine that is to begin; ``reboot``: as its owner set it."""
+
+    machine: str
+    region: str
+    zone: str
+    group: str
+    domain: int
+    attempts: int
+    time_zone: str
+    reboot: str
+
+
+def cells(connection: Connection, rollout: str, phase: int) -> list[Cell]:
+    """(region, zone) in which turns of ``phase`` wait, in order."""
+    found = connection.execute(
+        select(turns.c.region, turns.c.zone)
+        .where(turns.c.rollout == rollout, turns.c.state == TurnState.WAITING.value)
+        .where(turns.c.phase == phase)
+        .distinct()
+        .order_by(turns.c.region, turns.c.zone)
+    )
+    return [(row.region, row.zone) for row in found]
+
+
+def flying(connection: Connection, rollout: str) -> dict[Cell, int]:
+    """How many of the rollout's turns are in flight in each (region, zone)."""
+    found = connection.execute(
+        select(turns.c.region, turns.c.zone, func.count().label("count"))
+        .where(turns.c.rollout == rollout, turns.c.state.in_(IN_FLIGHT))
+        .group_by(turns.c.region, turns.c.zone)
+    )
+    return {(row.region, row.zone): int(row._mapping["count"]) for row in found}
+
+
+def admissible(
+    connection: Connection, rollout: str, phase: int, cell: Cell, reach: Reach, most: int
+) -> list[Admitted]:
+    """At most ``most`` turns of ``cell`` that may start now: of each group with room those in its
+    one domain, as many as there is room for."""
+    c = _candidates(rollout, phase, cell, reach).subquery().c
+    found = connection.execute(
+        select(*(c[field.name] for field in fields(Admitted)))
+        .where(c.domain == c.active, c.place <= c.room)
+        .order_by(c.group, c.domain, c.machine)
+        .limit(most)
+    )
+    return [Admitted(**row._mapping) for row in found]
+
+
+def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tuple[object, ...]]:
+    """With ``room`` and ``active`` domain of the group, and the ``place`` within the domain."""
+    own_turns = and_(
+        turns.c.rollout == rollout,
+        turns.c.group == groups.c.key,
+        turns.c.state == TurnState.WAITING.value,
+        turns.c.phase == phase,
+    )
+    least = func.min(turns.c.domain).over(partition_by=turns.c.group)
+    place = func.row_number().over(
+        partition_by=[turns.c.group, turns.c.domain], order_by=turns.c.machine
+    )
+    other = turns.alias("other")
+    holds = exists().where(other.c.machine == turns.c.machine, other.c.state.in_(HOLDING))
+    busy = exists().where(
+        runs.c.machine == turns.c.machine,
+        runs.c.kind != RunKind.ASSESS.value,
+        runs.c.finished.is_(None),
+    )
+    wanted: Select[tuple[object, ...]] = (
+        select(
+            turns.c.machine,
+            turns.c.region,
+            turns.c.zone,
+            turns.c.group,
+            turns.c.domain,
+            turns.c.attempts,
+            machines.c.time_zone,
+            machines.c.reboot,
+            (groups.c.budget - groups.c.held).label("room"),
+            func.coalesce(groups.c.domain, least).label("active"),
+            place.label("place"),
+        )
+        .select_from(groups)
+        .join(turns, own_turns)
+        .join(machines, machines.c.id == turns.c.machine)
+        .where(groups.c.region == cell[0], groups.c.zone == cell[1])
+        .where(groups.c.held < groups.c.budget, machines.c.seen >= reach.seen, ~holds, ~busy)
+    )
+    if reach.zones is not None:
+        wanted = wanted.where(machines.c.time_zone.in_(reach.zones))
+    if reach.frozen:
+        wanted = wanted.where(turns.c.owner.not_in(reach.frozen))
+    return wanted

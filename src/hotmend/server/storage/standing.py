@@ -1,0 +1,121 @@
+"""Where a machine stands, and what may be done to it unasked: read from its resource, and kept in
+its row so that one statement can ask it of all machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from hotmend.fleet import zone as zones
+from hotmend.fleet.regions import normalised
+from hotmend.model.agent_messages import RebootSetting
+from hotmend.server.resource_id import ResourceId, parsed
+from hotmend.server.storage import groups, resources
+from hotmend.server.storage.tables import machines
+
+CANARY_TAG = "hotmend-ring"
+_CANARY = "canary"
+_AUTOMATIC = "AutomaticByPlatform"
+_DOMAINS = 5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """``group``: its availability set's key, or one made of owner, region and zone; ``reboot``:
+    what an automatic installation does."""
+
+    owner: str
+    region: str
+    zone: str
+    group: str
+    time_zone: str
+    automatic: bool
+    canary: bool
+    reboot: str
+
+
+def standing(identifier: ResourceId, body: Mapping[str, Any], own_zone: str) -> Standing:
+    """From a machine's resource. ``own_zone``: the IANA name that the machine itself says; a time
+    zone that its owner wrote comes first."""
+    properties = _of(body, "properties")
+    owner = identifier.subscription.lower()
+    region = normalised(str(body.get("location", "")))
+    written = body.get("zones") or [""]
+    zone = str(written[0]) if isinstance(written, list) else ""
+    loose = f"loose:{owner}/{region}/{zone}"
+    group = str(_of(properties, "availabilitySet").get("id") or loose).lower()
+    profile = _of(properties, "osProfile")
+    windows, linux = _of(profile, "windowsConfiguration"), _of(profile, "linuxConfiguration")
+    settings = _of(windows, "patchSettings") or _of(linux, "patchSettings")
+    platform = _of(settings, "automaticByPlatformSettings")
+    by_platform = str(settings.get("patchMode", "")).lower() == _AUTOMATIC.lower()
+    own_schedule = platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True
+    return Standing(
+        owner=owner,
+        region=region,
+        zone=zone,
+        group=group,
+        time_zone=_time_zone(windows.get("timeZone"), own_zone),
+        automatic=by_platform and not own_schedule,
+        canary=str(_of(body, "tags").get(CANARY_TAG, "")).lower() == _CANARY,
+        reboot=_reboot(platform.get("rebootSetting")),
+    )
+
+
+def columns(known: Standing) -> dict[str, Any]:
+    """Of a machine's row."""
+    return asdict(known)
+
+
+def place(connection: Connection, identifier: ResourceId) -> None:
+    """Bring the row of the machine that enrolled as ``identifier``, if one did, up to date with
+    its resource."""
+    found = select(machines).where(machines.c.resource == identifier.key)
+    row = connection.execute(found).first()
+    resource = resources.get(connection, identifier)
+    if row is None or resource is None:
+        return
+    known = standing(identifier, resource.body, str(row.facts.get("zone", "")))
+    values = columns(known)
+    if row.group != known.group:
+        groups.add(connection, {known.group: (known.region, known.zone)})
+        values["domain"] = _next_domain(connection, known.group)
+    connection.execute(update(machines).where(machines.c.id == row.id).values(values))
+    groups.count(connection, {row.group, known.group})
+
+
+def _next_domain(connection: Connection, group: str) -> int:
+    """Update domains are given out in turn, as Azure does; outside a set there are none."""
+    if group.startswith("loose:"):
+        return 0
+    size = connection.execute(
+        select(func.count()).select_from(machines).where(machines.c.group == group)
+    ).scalar_one()
+    found = resources.get(connection, parsed(group))
+    count = _DOMAINS
+    if found is not None:
+        count = int(_of(found.body, "properties").get("platformUpdateDomainCount", _DOMAINS))
+    return int(size) % count
+
+
+def _time_zone(written: object, own: str) -> str:
+    for name in (written, own):
+        if isinstance(name, str) and name:
+            try:
+                return zones.zone(name).key
+            except ValueError:
+                continue
+    return "Etc/UTC"
+
+
+def _reboot(written: object) -> str:
+    known = {setting.value.lower(): setting.value for setting in RebootSetting}
+    return known.get(str(written).lower(), RebootSetting.IF_REQUIRED.value)
+
+
+def _of(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,180 @@
+"""Turns: one machine's place in one rollout, in SQL. Each function changes the turns of all
+machines in one statement, and brings the groups up to date with them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from hotmend.fleet.turn import Failure, TurnState
+from hotmend.model.agent_messages import RunStatus
+from hotmend.server.storage import groups
+from hotmend.server.storage.admission import Admitted
+from hotmend.server.storage.tables import machines, runs, turns
+
+GOOD, BAD = "good", "bad"
+_DONE_WELL = (RunStatus.SUCCEEDED.value, RunStatus.COMPLETED_WITH_WARNINGS.value)
+# Runs are known by ids that nobody else makes: of a rollout, a machine and an attempt.
+_IDS = uuid.UUID("7e6bd1ab-4a36-4f0c-9f0a-2f2a3f9d2c11")
+_START = (
+    update(turns)
+    .where(turns.c.rollout == bindparam("of"), turns.c.machine == bindparam("who"))
+    .values(
+        state=TurnState.STARTED.value,
+        started=bindparam("when"),
+        run=bindparam("which"),
+        attempts=turns.c.attempts + 1,
+        failure="",
+        because="",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A turn that is not in flight any more. ``because``: of one that failed."""
+
+    machine: str
+    because: str
+
+
+def run_id(rollout: str, machine: str, attempt: int) -> str:
+    """The same for the same attempt: an order that is given again is the same order."""
+    return str(uuid.uuid5(_IDS, f"{rollout}/{machine}/{attempt}"))
+
+
+def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], now: float) -> None:
+    """They begin; giving them their orders, by ``run_id``, is the caller's."""
+    connection.execute(
+        _START,
+        [
+            {
+                "of": rollout,
+                "who": one.machine,
+                "when": now,
+                "which": run_id(rollout, one.machine, one.attempts + 1),
+            }
+            for one in admitted
+        ],
+    )
+    groups.count(connection, {one.group for one in admitted})
+
+
+def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
+    """Turns whose run has ended prove themselves from now on, or have failed: these."""
+    given = (TurnState.STARTED.value, TurnState.FAILED.value)
+    ended = (turns.c.rollout == rollout) & turns.c.state.in_(given) & (runs.c.id == turns.c.run)
+    # What was given up for lost may still be heard of.
+    ended &= turns.c.failure.in_(("", Failure.LOST.value)) & runs.c.finished.is_not(None)
+    well = runs.c.status.in_(_DONE_WELL)
+    connection.execute(
+        update(turns)
+        .where(ended & well)
+        .values(
+            state=TurnState.SOAKING.value, installed=now, ended=None, failure="", because=""
+        )
+    )
+    return _fail(connection, ended & ~well, Failure.INSTALLATION, "its installation failed", now)
+
+
+def give_up(connection: Connection, rollout: str, silent_since: float, now: float) -> list[Ended]:
+    """Turns that were started so long ago, and whose machine has said nothing of it, are lost."""
+    silent = (turns.c.rollout == rollout) & (turns.c.state == TurnState.STARTED.value)
+    silent &= (turns.c.started < silent_since) & (runs.c.id == turns.c.run)
+    silent &= runs.c.finished.is_(None)
+    return _fail(connection, silent, Failure.LOST, "nothing was heard of its order", now)
+
+
+def judge(
+    connection: Connection, rollout: str, soaked_since: float, fresh_since: float, now: float
+) -> tuple[list[Ended], list[Ended]]:
+    """(healthy, failed): of the turns that prove themselves those that have, having soaked since
+    ``soaked_since``, and those that did not: by a bad word at any time, or, at the end, by none
+    since ``fresh_since``."""
+    soaking = (turns.c.rollout == rollout) & (turns.c.state == TurnState.SOAKING.value)
+    soaking &= machines.c.id == turns.c.machine
+    said = machines.c.health_at >= turns.c.installed
+    bad = said & (machines.c.health == BAD)
+    failed = _fail(
+        connection, soaking & bad, Failure.UNHEALTHY, machines.c.health_because, now
+    )
+    over = turns.c.installed <= soaked_since
+    good = said & (machines.c.health == GOOD)
+    good &= (machines.c.health_at >= fresh_since) & (machines.c.seen >= fresh_since)
+    healthy = connection.execute(
+        update(turns)
+        .where(soaking & over & good)
+        .values(state=TurnState.HEALTHY.value, ended=now)
+        .returning(turns.c.machine, turns.c.group)
+    ).all()
+    unknown = "at the end of its soak it had not said that it is well"
+    failed += _fail(connection, soaking & over, Failure.UNHEALTHY, unknown, now)
+    groups.count(connection, {row.group for row in healthy})
+    return [Ended(row.machine, "") for row in healthy], failed
+
+
+def again(
+    connection: Connection, rollout: str, opened: Mapping[float, Sequence[str]], attempts: int
+) -> None:
+    """What failed, and not because the machine was unhealthy, is tried again when its next window
+    opens, ``attempts`` times in all. ``opened``: since when in which time zones."""
+    failed = (turns.c.rollout == rollout) & (turns.c.state == TurnState.FAILED.value)
+    failed &= (turns.c.failure != Failure.UNHEALTHY.value) & (turns.c.attempts < attempts)
+    if connection.execute(select(turns.c.machine).where(failed).limit(1)).first() is None:
+        return
+    keys: set[str] = set()
+    for since, zones in sorted(opened.items()):
+        own = (machines.c.id == turns.c.machine) & machines.c.time_zone.in_(zones)
+        changed = connection.execute(
+            update(turns)
+            .where(failed & own & (turns.c.ended < since))
+            .values(state=TurnState.WAITING.value, run=None, ended=None)
+            .returning(turns.c.group)
+        )
+        keys.update(row.group for row in changed)
+    groups.count(connection, keys)
+
+
+def leave(
+    connection: Connection, rollout: str, which: ColumnElement[bool], because: str, now: float
+) -> int:
+    """Take turns that wait, or have failed, out of the rollout; how many."""
+    able = (TurnState.WAITING.value, TurnState.FAILED.value)
+    gone = connection.execute(
+        update(turns)
+        .where((turns.c.rollout == rollout) & turns.c.state.in_(able) & which)
+        .values(state=TurnState.EXCLUDED.value, ended=now, because=because)
+        .returning(turns.c.group)
+    ).all()
+    groups.count(connection, {row.group for row in gone})
+    return len(gone)
+
+
+def tally(connection: Connection, rollout: str) -> list[Any]:
+    """Rows (phase, owner, state, count)."""
+    columns = (turns.c.phase, turns.c.owner, turns.c.state)
+    return list(
+        connection.execute(
+            select(*columns, func.count().label("count"))
+            .where(turns.c.rollout == rollout)
+            .group_by(*columns)
+        )
+    )
+
+
+def _fail(
+    connection: Connection, which: ColumnElement[bool], failure: Failure, because: Any, now: float
+) -> list[Ended]:
+    gone = connection.execute(
+        update(turns)
+        .where(which)
+        .values(state=TurnState.FAILED.value, ended=now, failure=failure.value, because=because)
+        .returning(turns.c.machine, turns.c.group, turns.c.because)
+    ).all()
+    groups.count(connection, {row.group for row in gone})
+    return [Ended(row.machine, row.because) for row in gone]
