@@ -118,13 +118,15 @@ class Selection:
 
 @dataclass(frozen=True)
 class Order:
-    """``maximum_s``: how long an installation may take; it begins when the machine gets it."""
+    """``maximum_s``: how long an installation may take; it begins when the machine gets it.
+    ``until``: it must have begun by then, or it is void."""
 
     id: str
     kind: RunKind
     selection: Selection = Selection()
     maximum_s: float = 0.0
     reboot: RebootSetting = RebootSetting.NEVER
+    until: float | None = None
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tu
         turns.c.group == groups.c.key,
         turns.c.state == TurnState.WAITING.value,
         turns.c.phase == phase,
+        groups.c.domain.is_(None) | (groups.c.domain == turns.c.domain),
     )
     least = func.min(turns.c.domain).over(partition_by=turns.c.group)
     place = func.row_number().over(
@@ -104,15 +105,15 @@ def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tu
     wanted: Select[tuple[object, ...]] = (
         select(
             turns.c.machine,
-            turns.c.region,
-            turns.c.zone,
+            groups.c.region,
+            groups.c.zone,
             turns.c.group,
             turns.c.domain,
             turns.c.attempts,
-            machines.c.time_zone,
+            turns.c.time_zone,
             machines.c.reboot,
             (groups.c.budget - groups.c.held).label("room"),
-            func.coalesce(groups.c.domain, least).label("active"),
+            least.label("active"),
             place.label("place"),
         )
         .select_from(groups)
@@ -122,7 +123,7 @@ def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tu
         .where(groups.c.held < groups.c.budget, machines.c.seen >= reach.seen, ~holds, ~busy)
     )
     if reach.zones is not None:
-        wanted = wanted.where(machines.c.time_zone.in_(reach.zones))
+        wanted = wanted.where(turns.c.time_zone.in_(reach.zones))
     if reach.frozen:
         wanted = wanted.where(turns.c.owner.not_in(reach.frozen))
     return wanted

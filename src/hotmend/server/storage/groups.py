@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, case, func, insert, or_, select, update
 
 from hotmend.fleet.turn import TurnState
 from hotmend.server.storage.tables import groups, machines, turns
@@ -18,14 +18,22 @@ HOLDING = tuple(state.value for state in TurnState if state.holding)
 # A set under five is the exception: one at a time.
 _FIFTH = 5
 
-_size = select(func.count()).where(machines.c.group == groups.c.key).scalar_subquery()
-_holding = (turns.c.group == groups.c.key) & turns.c.state.in_(HOLDING)
-_COUNT = (
+_of_group = groups.c.key == bindparam("of")
+_SIZE = (
     update(groups)
-    .where(groups.c.key == bindparam("group"))
+    .where(_of_group)
+    .values(size=select(func.count()).where(machines.c.group == groups.c.key).scalar_subquery())
+)
+_BUDGET = (
+    update(groups)
+    .where(_of_group)
+    .values(budget=case((groups.c.size < _FIFTH, 1), else_=groups.c.size // _FIFTH))
+)
+_holding = (turns.c.group == groups.c.key) & or_(*(turns.c.state == state for state in HOLDING))
+_HELD = (
+    update(groups)
+    .where(_of_group)
     .values(
-        size=_size,
-        budget=case((_size < _FIFTH, 1), else_=_size // _FIFTH),
         held=select(func.count()).select_from(turns).where(_holding).scalar_subquery(),
         domain=select(func.min(turns.c.domain)).where(_holding).scalar_subquery(),
     )
@@ -45,11 +53,21 @@ class Group:
     domain: int | None
 
 
-def count(connection: Connection, keys: Iterable[str]) -> None:
-    """Bring the rows of ``keys`` up to date."""
-    rows = [{"group": key} for key in sorted(set(keys))]
+def count_machines(connection: Connection, keys: Iterable[str]) -> None:
+    """Bring ``size`` and ``budget`` of ``keys`` up to date: machines came or went."""
+    for statement in (_SIZE, _BUDGET):
+        _each(connection, statement, keys)
+
+
+def count_held(connection: Connection, keys: Iterable[str]) -> None:
+    """Bring ``held`` and ``domain`` of ``keys`` up to date: turns changed."""
+    _each(connection, _HELD, keys)
+
+
+def _each(connection: Connection, statement: Update, keys: Iterable[str]) -> None:
+    rows = [{"of": key} for key in sorted(set(keys))]
     if rows:
-        connection.execute(_COUNT, rows)
+        connection.execute(statement, rows)
 
 
 def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:

@@ -39,18 +39,30 @@ def ask(
     connection: Connection, machine: str, location: str, order: Order, started_by: str, now: float
 ) -> None:
     """Have ``machine`` carry out ``order``."""
-    connection.execute(
-        insert(runs).values(
-            id=order.id,
-            machine=machine,
-            kind=order.kind.value,
-            started_by=started_by,
-            location=location,
-            request=msgspec.to_builtins(order),
-            created=now,
-            status=RunStatus.IN_PROGRESS.value,
+    ask_all(connection, [(machine, location, order)], started_by, now)
+
+
+def ask_all(
+    connection: Connection, asked: Sequence[tuple[str, str, Order]], started_by: str, now: float
+) -> None:
+    """Have each machine carry out its order: (machine, location, order)s."""
+    if asked:
+        connection.execute(
+            insert(runs),
+            [
+                {
+                    "id": order.id,
+                    "machine": machine,
+                    "kind": order.kind.value,
+                    "started_by": started_by,
+                    "location": location,
+                    "request": msgspec.to_builtins(order),
+                    "created": now,
+                    "status": RunStatus.IN_PROGRESS.value,
+                }
+                for machine, location, order in asked
+            ],
         )
-    )
 
 
 def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:

@@ -84,7 +84,7 @@ def place(connection: Connection, identifier: ResourceId) -> None:
         groups.add(connection, {known.group: (known.region, known.zone)})
         values["domain"] = _next_domain(connection, known.group)
     connection.execute(update(machines).where(machines.c.id == row.id).values(values))
-    groups.count(connection, {row.group, known.group})
+    groups.count_machines(connection, {row.group, known.group})
 
 
 def _next_domain(connection: Connection, group: str) -> int:

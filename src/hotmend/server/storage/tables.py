@@ -110,12 +110,19 @@ rollouts = Table(
     Column("phase", Integer, nullable=False),
     Column("phase_began", Float, nullable=False),
     Column("last_phase", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
     Column("order", JSON, nullable=False),  # the template of what its machines are told
     Column("settings", JSON, nullable=False),
     Column("frozen", JSON, nullable=False),  # owners whose part has halted
+    Column("pardoned", JSON, nullable=False),  # failures that a person saw: (phase, owner, count)
+    Column("warned", String(1024), nullable=False),
     Column("opens", Float),
     Column("closes", Float),
 )
+
+# All that admission has to know of a turn: it reads the index alone.
+_IN_ORDER = ("rollout", "group", "state", "phase", "domain", "machine")
+_IN_ORDER += ("time_zone", "owner", "attempts")
 
 # One machine's place in one rollout.
 turns = Table(
@@ -130,6 +137,7 @@ turns = Table(
     Column("zone", String(8), nullable=False),
     Column("group", String(1024), nullable=False),
     Column("domain", Integer, nullable=False),
+    Column("time_zone", String(64), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("run", String(36)),
     Column("started", Float),
@@ -137,7 +145,7 @@ turns = Table(
     Column("ended", Float),
     Column("failure", String(16), nullable=False),  # "" or which kind
     Column("because", String(512), nullable=False),
-    Index("turns_in_order", "rollout", "group", "state", "phase", "domain", "machine"),
+    Index("turns_in_order", *_IN_ORDER),
     Index("turns_by_state", "rollout", "state", "phase", "owner"),
     Index("turns_of_a_machine", "machine", "state"),
     Index("turns_of_a_group", "group", "state", "domain"),

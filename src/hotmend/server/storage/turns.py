@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from hotmend.fleet.settings import Settings
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import RunStatus
 from hotmend.server.storage import groups
@@ -62,7 +63,7 @@ def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], no
             for one in admitted
         ],
     )
-    groups.count(connection, {one.group for one in admitted})
+    groups.count_held(connection, {one.group for one in admitted})
 
 
 def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
@@ -83,38 +84,38 @@ def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
 
 
 def give_up(connection: Connection, rollout: str, silent_since: float, now: float) -> list[Ended]:
-    """Turns that were started so long ago, and whose machine has said nothing of it, are lost."""
+    """Turns that were started before ``silent_since`` and have not ended are lost."""
     silent = (turns.c.rollout == rollout) & (turns.c.state == TurnState.STARTED.value)
-    silent &= (turns.c.started < silent_since) & (runs.c.id == turns.c.run)
-    silent &= runs.c.finished.is_(None)
+    silent &= turns.c.started < silent_since
     return _fail(connection, silent, Failure.LOST, "nothing was heard of its order", now)
 
 
 def judge(
-    connection: Connection, rollout: str, soaked_since: float, fresh_since: float, now: float
+    connection: Connection, rollout: str, settings: Settings, listening_since: float, now: float
 ) -> tuple[list[Ended], list[Ended]]:
-    """(healthy, failed): of the turns that prove themselves those that have, having soaked since
-    ``soaked_since``, and those that did not: by a bad word at any time, or, at the end, by none
-    since ``fresh_since``."""
+    """(healthy, failed): of the turns that prove themselves those that have, and those that did
+    not. The rule is ``fleet.health``'s, of the word that the machine's row has of all signals."""
     soaking = (turns.c.rollout == rollout) & (turns.c.state == TurnState.SOAKING.value)
     soaking &= machines.c.id == turns.c.machine
     said = machines.c.health_at >= turns.c.installed
-    bad = said & (machines.c.health == BAD)
-    failed = _fail(
-        connection, soaking & bad, Failure.UNHEALTHY, machines.c.health_because, now
-    )
-    over = turns.c.installed <= soaked_since
+    bad = soaking & said & (machines.c.health == BAD)
+    failed = _fail(connection, bad, Failure.UNHEALTHY, machines.c.health_because, now)
+    if now < listening_since + settings.signal_max_age_s:
+        return [], failed
+    over = soaking & (turns.c.installed <= now - settings.soak_s)
+    fresh_since = turns.c.installed + (settings.soak_s - settings.signal_max_age_s)
     good = said & (machines.c.health == GOOD)
-    good &= (machines.c.health_at >= fresh_since) & (machines.c.seen >= fresh_since)
+    for heard in (machines.c.health_at, machines.c.seen):
+        good &= (heard >= fresh_since) & (heard >= listening_since)
     healthy = connection.execute(
         update(turns)
-        .where(soaking & over & good)
+        .where(over & good)
         .values(state=TurnState.HEALTHY.value, ended=now)
         .returning(turns.c.machine, turns.c.group)
     ).all()
     unknown = "at the end of its soak it had not said that it is well"
-    failed += _fail(connection, soaking & over, Failure.UNHEALTHY, unknown, now)
-    groups.count(connection, {row.group for row in healthy})
+    failed += _fail(connection, over, Failure.UNHEALTHY, unknown, now)
+    groups.count_held(connection, {row.group for row in healthy})
     return [Ended(row.machine, "") for row in healthy], failed
 
 
@@ -129,15 +130,14 @@ def again(
         return
     keys: set[str] = set()
     for since, zones in sorted(opened.items()):
-        own = (machines.c.id == turns.c.machine) & machines.c.time_zone.in_(zones)
         changed = connection.execute(
             update(turns)
-            .where(failed & own & (turns.c.ended < since))
+            .where(failed & turns.c.time_zone.in_(zones) & (turns.c.ended < since))
             .values(state=TurnState.WAITING.value, run=None, ended=None)
             .returning(turns.c.group)
         )
         keys.update(row.group for row in changed)
-    groups.count(connection, keys)
+    groups.count_held(connection, keys)
 
 
 def leave(
@@ -151,20 +151,8 @@ def leave(
         .values(state=TurnState.EXCLUDED.value, ended=now, because=because)
         .returning(turns.c.group)
     ).all()
-    groups.count(connection, {row.group for row in gone})
+    groups.count_held(connection, {row.group for row in gone})
     return len(gone)
-
-
-def tally(connection: Connection, rollout: str) -> list[Any]:
-    """Rows (phase, owner, state, count)."""
-    columns = (turns.c.phase, turns.c.owner, turns.c.state)
-    return list(
-        connection.execute(
-            select(*columns, func.count().label("count"))
-            .where(turns.c.rollout == rollout)
-            .group_by(*columns)
-        )
-    )
 
 
 def _fail(
@@ -176,5 +164,5 @@ def _fail(
         .values(state=TurnState.FAILED.value, ended=now, failure=failure.value, because=because)
         .returning(turns.c.machine, turns.c.group, turns.c.because)
     ).all()
-    groups.count(connection, {row.group for row in gone})
+    groups.count_held(connection, {row.group for row in gone})
     return [Ended(row.machine, row.because) for row in gone]

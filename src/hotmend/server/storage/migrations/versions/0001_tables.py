@@ -84,9 +84,12 @@ def upgrade() -> None:
         sa.Column("phase", sa.Integer, nullable=False),
         sa.Column("phase_began", sa.Float, nullable=False),
         sa.Column("last_phase", sa.Integer, nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
         sa.Column("order", sa.JSON, nullable=False),
         sa.Column("settings", sa.JSON, nullable=False),
         sa.Column("frozen", sa.JSON, nullable=False),
+        sa.Column("pardoned", sa.JSON, nullable=False),
+        sa.Column("warned", sa.String(1024), nullable=False),
         sa.Column("opens", sa.Float),
         sa.Column("closes", sa.Float),
     )
@@ -101,6 +104,7 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(8), nullable=False),
         sa.Column("group", sa.String(1024), nullable=False),
         sa.Column("domain", sa.Integer, nullable=False),
+        sa.Column("time_zone", sa.String(64), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("run", sa.String(36)),
         sa.Column("started", sa.Float),
@@ -109,8 +113,10 @@ def upgrade() -> None:
         sa.Column("failure", sa.String(16), nullable=False),
         sa.Column("because", sa.String(512), nullable=False),
     )
+    in_order = ["rollout", "group", "state", "phase", "domain", "machine"]
+    in_order += ["time_zone", "owner", "attempts"]
     for name, columns in (
-        ("turns_in_order", ["rollout", "group", "state", "phase", "domain", "machine"]),
+        ("turns_in_order", in_order),
         ("turns_by_state", ["rollout", "state", "phase", "owner"]),
         ("turns_of_a_machine", ["machine", "state"]),
         ("turns_of_a_group", ["group", "state", "domain"]),

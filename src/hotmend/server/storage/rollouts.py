@@ -1,0 +1,230 @@
+"""Rollouts: rows, how they begin, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, and_, case, func, insert, literal, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from hotmend.fleet.rollout import CANARIES, RolloutState, Standing, Tally
+from hotmend.fleet.settings import Settings, parsed
+from hotmend.fleet.turn import Failure, TurnState
+from hotmend.model.agent_messages import Order
+from hotmend.server.storage.tables import machines, rollouts, turns
+
+AUTOMATIC, SCHEDULED = "automatic", "scheduled"
+_OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HALTED.value)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """``kind``: automatic (a release), or scheduled (one occurrence, between ``opens`` and
+    ``closes``). ``order``: what its machines are told, but for id and reboot setting.
+    ``size``: its turns; ``warned``: the last warning, so that it is said once."""
+
+    id: str
+    name: str
+    kind: str
+    state: RolloutState
+    because: str
+    created: float
+    ended: float | None
+    phase: int
+    phase_began: float
+    last_phase: int
+    size: int
+    order: Order
+    written_settings: Mapping[str, object]
+    frozen: frozenset[str]
+    pardoned: Mapping[tuple[int, str], int]
+    warned: str
+    opens: float | None
+    closes: float | None
+
+    @property
+    def settings(self) -> Settings:
+        return parsed(self.written_settings)
+
+
+def create(
+    connection: Connection, rollout: Rollout, phases: Mapping[str, int], who: ColumnElement[bool]
+) -> int:
+    """With a turn for each enrolled machine for which ``who`` holds, a condition on ``machines``.
+    ``phases``: of each region; canaries come first whatever their region. How many turns."""
+    connection.execute(
+        insert(rollouts).values(
+            id=rollout.id,
+            name=rollout.name,
+            kind=rollout.kind,
+            state=rollout.state.value,
+            because=rollout.because,
+            created=rollout.created,
+            phase=rollout.phase,
+            phase_began=rollout.phase_began,
+            last_phase=rollout.last_phase,
+            size=0,
+            order=msgspec.to_builtins(rollout.order),
+            settings=dict(rollout.written_settings),
+            frozen=sorted(rollout.frozen),
+            pardoned=[],
+            warned="",
+            opens=rollout.opens,
+            closes=rollout.closes,
+        )
+    )
+    return join(connection, rollout, phases, who)
+
+
+def join(
+    connection: Connection, rollout: Rollout, phases: Mapping[str, int], who: ColumnElement[bool]
+) -> int:
+    """Turns for machines that have none in it yet; how many."""
+    has = and_(turns.c.rollout == rollout.id, turns.c.machine == machines.c.id)
+    by_region = case(phases, value=machines.c.region, else_=rollout.last_phase)
+    phase = case((machines.c.canary, CANARIES), else_=by_region) if phases else literal(CANARIES)
+    new = (
+        select(
+            literal(rollout.id),
+            machines.c.id,
+            literal(TurnState.WAITING.value),
+            phase,
+            machines.c.owner,
+            machines.c.region,
+            machines.c.zone,
+            machines.c.group,
+            machines.c.domain,
+            machines.c.time_zone,
+            literal(0),
+            literal(""),
+            literal(""),
+        )
+        .where(who, ~select(turns.c.machine).where(has).exists())
+        .order_by(machines.c.id)
+    )
+    columns = (
+        *("rollout", "machine", "state", "phase", "owner", "region", "zone", "group", "domain"),
+        *("time_zone", "attempts", "failure", "because"),
+    )
+    count = connection.execute(insert(turns).from_select(columns, new)).rowcount
+    change(connection, rollout.id, size=rollouts.c.size + count)
+    return count
+
+
+def get(connection: Connection, identifier: str) -> Rollout | None:
+    """By id."""
+    row = connection.execute(select(rollouts).where(rollouts.c.id == identifier)).first()
+    return _rollout(row) if row is not None else None
+
+
+def listed(connection: Connection, *, open_only: bool = False) -> list[Rollout]:
+    """The newest first."""
+    wanted = select(rollouts).order_by(rollouts.c.created.desc(), rollouts.c.id)
+    if open_only:
+        wanted = wanted.where(rollouts.c.state.in_(_OPEN))
+    return [_rollout(row) for row in connection.execute(wanted)]
+
+
+def known(connection: Connection, name: str) -> bool:
+    """Whether there is, or was, one of that name."""
+    found = select(rollouts.c.id).where(rollouts.c.name == name)
+    return connection.execute(found).first() is not None
+
+
+def change(connection: Connection, identifier: str, **values: Any) -> None:
+    """Set columns of one."""
+    connection.execute(update(rollouts).where(rollouts.c.id == identifier).values(**values))
+
+
+def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
+    """As ``fleet.rollout`` decides by. Whether machines that wait can be reached is asked only in
+    an open phase with nothing in flight: only there does it matter, and it costs a look at each."""
+    counts: dict[tuple[int, str], dict[TurnState, int]] = {}
+    columns = (turns.c.phase, turns.c.owner, turns.c.state)
+    own = turns.c.rollout == rollout.id
+    for *key, state, count in connection.execute(
+        select(*columns, func.count()).where(own).group_by(*columns)
+    ):
+        counts.setdefault((key[0], key[1]), {})[TurnState(state)] = count
+    again = _by_phase_and_owner(
+        connection,
+        own
+        & (turns.c.state == TurnState.FAILED.value)
+        & (turns.c.failure != Failure.UNHEALTHY.value)
+        & (turns.c.attempts < rollout.settings.attempts),
+    )
+    here = [states for (phase, _), states in counts.items() if phase == rollout.phase]
+    reachable: dict[tuple[int, str], int] | None = None
+    if not any(state.in_flight for states in here for state in states):
+        heard = machines.c.seen >= now - rollout.settings.reachable_s
+        waits = own & (turns.c.state == TurnState.WAITING.value) & (turns.c.phase == rollout.phase)
+        reachable = _by_phase_and_owner(
+            connection, waits & (machines.c.id == turns.c.machine) & heard
+        )
+    return Standing(
+        state=rollout.state,
+        phase=rollout.phase,
+        last_phase=rollout.last_phase,
+        opened=rollout.phase_began,
+        released=rollout.created,
+        tallies=[
+            _tally(key, states, again.get(key, 0), reachable)
+            for key, states in sorted(counts.items())
+        ],
+        frozen=rollout.frozen,
+        pardoned=rollout.pardoned,
+    )
+
+
+def _tally(
+    key: tuple[int, str],
+    states: Mapping[TurnState, int],
+    again: int,
+    reachable: Mapping[tuple[int, str], int] | None,
+) -> Tally:
+    waiting = states.get(TurnState.WAITING, 0)
+    able = waiting if reachable is None else reachable.get(key, 0)
+    return Tally(
+        phase=key[0],
+        owner=key[1],
+        reachable=able,
+        waiting=waiting - able,
+        in_flight=sum(count for state, count in states.items() if state.in_flight),
+        healthy=states.get(TurnState.HEALTHY, 0),
+        failed=states.get(TurnState.FAILED, 0),
+        again=again,
+    )
+
+
+def _by_phase_and_owner(
+    connection: Connection, which: ColumnElement[bool]
+) -> dict[tuple[int, str], int]:
+    columns = (turns.c.phase, turns.c.owner)
+    found = connection.execute(select(*columns, func.count()).where(which).group_by(*columns))
+    return {(phase, owner): count for phase, owner, count in found}
+
+
+def _rollout(row: Any) -> Rollout:
+    return Rollout(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        state=RolloutState(row.state),
+        because=row.because,
+        created=row.created,
+        ended=row.ended,
+        phase=row.phase,
+        phase_began=row.phase_began,
+        last_phase=row.last_phase,
+        size=row.size,
+        order=msgspec.convert(row.order, Order),
+        written_settings=row.settings,
+        frozen=frozenset(row.frozen),
+        pardoned={(phase, owner): count for phase, owner, count in row.pardoned},
+        warned=row.warned,
+        opens=row.opens,
+        closes=row.closes,
+    )
