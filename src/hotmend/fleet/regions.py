@@ -7,6 +7,7 @@ name, which is then a region without a pair.
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -33,3 +34,24 @@ def known() -> dict[str, Region]:
 def normalised(location: str) -> str:
     """ "West Europe" and "westeurope" are the same."""
     return location.replace(" ", "").lower()
+
+
+def pairs() -> dict[str, str]:
+    """Region to paired region, for those that have one."""
+    return {name: region.pair for name, region in known().items() if region.pair}
+
+
+def pair_keys(pairs: Mapping[str, str]) -> dict[str, str]:
+    """For each region with a pair, the least name among all that are paired with it, directly or
+    through others: regions with one key are never patched at the same time.
+
+    Azure's pairs are not all mutual (Brazil South is paired with South Central US, and that with
+    North Central US), so a key may stand for three regions.
+    """
+    keys: dict[str, str] = {}
+    for one, other in sorted(pairs.items()):
+        both = {keys.get(one, one), keys.get(other, other)}
+        least = min(both)
+        keys.update({one: least, other: least})
+        keys.update({region: least for region, key in keys.items() if key in both})
+    return keys
