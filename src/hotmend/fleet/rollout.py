@@ -7,9 +7,9 @@ successfully; how many failures stop it is not published. Ours:
   owner's failures are weighed against its own attempts only: beyond ``max(least_failures,
   failure_share x attempted)`` its part is frozen. Healthy reports of others do not make that
   budget larger, so they cannot green-light anything for it.
-* The whole halts on the word of several: when ``owners_to_halt`` owners are beyond their budgets (or
-  all, if there are fewer), or when failures exceed the budget of all attempts, each owner's counted
-  up to half of it. So one owner alone can halt nobody else.
+* The whole halts on the word of several: when ``owners_to_halt`` owners are beyond their budgets,
+  or all if there are fewer, or when failures exceed the budget of all attempts, each owner's
+  counted up to half of it. So one owner alone can halt nobody else.
 * Both are weighed twice, over the rollout and over the open phase: what goes wrong only in a late
   phase must not hide behind the healthy machines of the earlier ones.
 * In the canary phase the budget is less than ``canary_failures``.
@@ -29,7 +29,7 @@ Failures are weighed against turns that came to an end. Those in flight prove no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -129,12 +129,7 @@ def room(standing: Standing, fleet: int, settings: Settings) -> int:
 def decision(standing: Standing, settings: Settings, now: float) -> Decision:
     """What to do now; the gravest if there are several things. A warning is repeated until it is
     mended: who asks keeps what was said already."""
-    rules = (_harm, _end, _promotion, _warning)
-    if standing.state is RolloutState.HALTED:
-        rules = (_warning,)
-    elif standing.state not in (RolloutState.RUNNING, RolloutState.PAUSED):
-        rules = ()
-    found = (rule(standing, settings, now) for rule in rules)
+    found = (rule(standing, settings, now) for rule in RULES.get(standing.state, ()))
     return next((f for f in found if f), Decision(Action.NONE, f"it is {standing.state}"))
 
 
@@ -157,15 +152,14 @@ def _harm(standing: Standing, settings: Settings, now: float) -> Decision | None
             for owner, (failures, count) in owners.items()
             if failures > _budget(standing, count, settings)
         }
-    everybody = {t.owner for t in standing.tallies}
-    if len(beyond | standing.frozen) >= min(settings.owners_to_halt, len(everybody)) > 0:
-        names = ", ".join(sorted(beyond | standing.frozen))
-        if beyond:
-            return Decision(Action.HALT, f"too many machines failed at {names}")
-    if beyond - standing.frozen:
-        names = ", ".join(sorted(beyond - standing.frozen))
+    fresh = frozenset(beyond) - standing.frozen
+    enough = min(settings.owners_to_halt, len({t.owner for t in standing.tallies}))
+    names = ", ".join(sorted(fresh))
+    if fresh and len(fresh | standing.frozen) >= enough:
+        return Decision(Action.HALT, f"too many machines failed at {names}")
+    if fresh:
         sentence = f"too many machines failed at {names}; the other owners go on"
-        return Decision(Action.FREEZE, sentence, frozenset(beyond - standing.frozen))
+        return Decision(Action.FREEZE, sentence, fresh)
     return None
 
 
@@ -193,13 +187,13 @@ def _end(standing: Standing, settings: Settings, now: float) -> Decision | None:
     if now > standing.released + settings.promise_days * _DAY_S:
         without = f"; {left} machines did not get it" if left else ""
         return Decision(Action.FINISH, f"{settings.promise_days:g} days are over{without}")
-    if standing.state is RolloutState.RUNNING and not left:
+    if not left:
         return Decision(Action.FINISH, "every machine had its turn")
     return None
 
 
 def _promotion(standing: Standing, settings: Settings, now: float) -> Decision | None:
-    if standing.state is not RolloutState.RUNNING or standing.phase >= standing.last_phase:
+    if standing.phase >= standing.last_phase:
         return None
     here = [t for t in standing.tallies if t.phase == standing.phase]
     trusted = [t for t in here if t.owner not in standing.frozen]
@@ -245,3 +239,11 @@ def _warning(standing: Standing, settings: Settings, now: float) -> Decision | N
             f"have it after {settings.promise_days:g} days",
         )
     return None
+
+
+_Rule = Callable[[Standing, Settings, float], Decision | None]
+RULES: dict[RolloutState, tuple[_Rule, ...]] = {
+    RolloutState.RUNNING: (_harm, _end, _promotion, _warning),
+    RolloutState.PAUSED: (_harm, _end, _warning),
+    RolloutState.HALTED: (_warning,),
+}

@@ -1,7 +1,7 @@
 """The numbers of rollouts. All of them are ours: Azure publishes none but the 30 days.
 
-The defaults hold one promise together: a bad hotpatch harms at most 1 % of the fleet, or 10 machines
-of a small one. `rollout.py` says why that is ``owners_to_halt`` times ``most_share`` or
+The defaults hold one promise together: a bad hotpatch harms at most 1 % of the fleet, or 10
+machines of a small one. `rollout.py` says why that is ``owners_to_halt`` times ``most_share`` or
 ``least_most``.
 """
 
@@ -77,7 +77,7 @@ class Settings:
     ] = 0.9
     phase_most_days: Annotated[
         float,
-        About("days", 0, 30, "machines that never come to their turn hold up others no longer"),
+        About("days", 0, 30, "who never comes to its turn holds up others no longer"),
     ] = 3.0
     reachable_s: Annotated[
         float, About("s", 1, 30 * _DAY_S, "who was not heard from for a day is switched off")

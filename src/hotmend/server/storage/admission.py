@@ -45,14 +45,13 @@ class Admitted:
     reboot: str
 
 
-def cells(connection: Connection, rollout: str, phase: int) -> list[Cell]:
-    """(region, zone) in which turns of ``phase`` wait, in order."""
+def cells(connection: Connection) -> list[Cell]:
+    """(region, zone) in which a group has room, in order."""
     found = connection.execute(
-        select(turns.c.region, turns.c.zone)
-        .where(turns.c.rollout == rollout, turns.c.state == TurnState.WAITING.value)
-        .where(turns.c.phase == phase)
+        select(groups.c.region, groups.c.zone)
+        .where(groups.c.held < groups.c.budget)
         .distinct()
-        .order_by(turns.c.region, turns.c.zone)
+        .order_by(groups.c.region, groups.c.zone)
     )
     return [(row.region, row.zone) for row in found]
 

@@ -23,7 +23,7 @@ _OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HAL
 @dataclass(frozen=True)
 class Rollout:
     """``kind``: automatic (a release), or scheduled (one occurrence, between ``opens`` and
-    ``closes``). ``order``: what its machines are told, but for id and reboot setting.
+    ``closes``). ``phases``: of each region; canaries come first whatever theirs. ``order``: what its machines are told, but for id and reboot setting.
     ``size``: its turns; ``warned``: the last warning, so that it is said once."""
 
     id: str
@@ -36,6 +36,7 @@ class Rollout:
     phase: int
     phase_began: float
     last_phase: int
+    phases: Mapping[str, int]
     size: int
     order: Order
     written_settings: Mapping[str, object]
@@ -50,11 +51,8 @@ class Rollout:
         return parsed(self.written_settings)
 
 
-def create(
-    connection: Connection, rollout: Rollout, phases: Mapping[str, int], who: ColumnElement[bool]
-) -> int:
-    """With a turn for each enrolled machine for which ``who`` holds, a condition on ``machines``.
-    ``phases``: of each region; canaries come first whatever their region. How many turns."""
+def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
+    """With a turn for each enrolled machine for which ``who`` holds, a condition on ``machines``."""
     connection.execute(
         insert(rollouts).values(
             id=rollout.id,
@@ -66,6 +64,7 @@ def create(
             phase=rollout.phase,
             phase_began=rollout.phase_began,
             last_phase=rollout.last_phase,
+            phases=dict(rollout.phases),
             size=0,
             order=msgspec.to_builtins(rollout.order),
             settings=dict(rollout.written_settings),
@@ -76,13 +75,12 @@ def create(
             closes=rollout.closes,
         )
     )
-    return join(connection, rollout, phases, who)
+    join(connection, rollout, who)
 
 
-def join(
-    connection: Connection, rollout: Rollout, phases: Mapping[str, int], who: ColumnElement[bool]
-) -> int:
-    """Turns for machines that have none in it yet; how many."""
+def join(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
+    """Turns for machines that have none in it yet."""
+    phases = rollout.phases
     has = and_(turns.c.rollout == rollout.id, turns.c.machine == machines.c.id)
     by_region = case(phases, value=machines.c.region, else_=rollout.last_phase)
     phase = case((machines.c.canary, CANARIES), else_=by_region) if phases else literal(CANARIES)
@@ -109,9 +107,9 @@ def join(
         *("rollout", "machine", "state", "phase", "owner", "region", "zone", "group", "domain"),
         *("time_zone", "attempts", "failure", "because"),
     )
-    count = connection.execute(insert(turns).from_select(columns, new)).rowcount
-    change(connection, rollout.id, size=rollouts.c.size + count)
-    return count
+    connection.execute(insert(turns).from_select(columns, new))
+    count = select(func.count()).where(turns.c.rollout == rollout.id).scalar_subquery()
+    change(connection, rollout.id, size=count)
 
 
 def get(connection: Connection, identifier: str) -> Rollout | None:
@@ -219,6 +217,7 @@ def _rollout(row: Any) -> Rollout:
         phase=row.phase,
         phase_began=row.phase_began,
         last_phase=row.last_phase,
+        phases=row.phases,
         size=row.size,
         order=msgspec.convert(row.order, Order),
         written_settings=row.settings,

@@ -110,6 +110,7 @@ rollouts = Table(
     Column("phase", Integer, nullable=False),
     Column("phase_began", Float, nullable=False),
     Column("last_phase", Integer, nullable=False),
+    Column("phases", JSON, nullable=False),
     Column("size", Integer, nullable=False),
     Column("order", JSON, nullable=False),  # the template of what its machines are told
     Column("settings", JSON, nullable=False),
@@ -146,7 +147,7 @@ turns = Table(
     Column("failure", String(16), nullable=False),  # "" or which kind
     Column("because", String(512), nullable=False),
     Index("turns_in_order", *_IN_ORDER),
-    Index("turns_by_state", "rollout", "state", "phase", "owner"),
+    Index("turns_by_state", "rollout", "state", "phase", "owner", "region", "zone"),
     Index("turns_of_a_machine", "machine", "state"),
     Index("turns_of_a_group", "group", "state", "domain"),
 )

@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("phase", sa.Integer, nullable=False),
         sa.Column("phase_began", sa.Float, nullable=False),
         sa.Column("last_phase", sa.Integer, nullable=False),
+        sa.Column("phases", sa.JSON, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("order", sa.JSON, nullable=False),
         sa.Column("settings", sa.JSON, nullable=False),
@@ -117,7 +118,7 @@ def upgrade() -> None:
     in_order += ["time_zone", "owner", "attempts"]
     for name, columns in (
         ("turns_in_order", in_order),
-        ("turns_by_state", ["rollout", "state", "phase", "owner"]),
+        ("turns_by_state", ["rollout", "state", "phase", "owner", "region", "zone"]),
         ("turns_of_a_machine", ["machine", "state"]),
         ("turns_of_a_group", ["group", "state", "domain"]),
     ):
