@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, true
 
-from hotmend.fleet.rollout import Action, Decision, RolloutState, decision
+from hotmend.fleet.rollout import CANARIES, Action, Decision, RolloutState, Standing, decision
 from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import RebootSetting
 from hotmend.server.storage import admission, audit, rollouts, runs, turns
@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Moment:
-    """``open``: time zones in which the off-peak window is open, with (opens, closes);
+    """``open``: time zones in which the off-peak window is open, with (opens, closes); ``pairs``:
+    regions with one value are never patched at the same time (``fleet.regions.pair_keys``);
     ``listening_since``: since when agents were listened to without a break."""
 
     now: float
@@ -42,14 +43,14 @@ class Moment:
 def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
     """How many machines were told to begin."""
     _note_ended(connection, rollout, moment)
-    rollout = _decide(connection, rollout, moment.now)
+    rollout, standing = _decide(connection, rollout, moment.now)
     if rollout.state is not RolloutState.RUNNING:
         return 0
     if rollout.kind == rollouts.AUTOMATIC:
         _try_again(connection, rollout, moment)
-    return sum(
-        _admit(connection, rollout, phase, moment) for phase in range(rollout.phase + 1)
-    )
+    waiting = {t.phase for t in standing.tallies if t.reachable or t.waiting or t.again}
+    phases = sorted(phase for phase in waiting if phase <= rollout.phase)
+    return sum(_admit(connection, rollout, phase, moment) for phase in phases)
 
 
 def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> None:
@@ -65,22 +66,22 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
             audit.append(connection, now, WHO, "turns ended", rollout.id, {"turns": rows})
 
 
-def _decide(connection: Connection, rollout: Rollout, now: float) -> Rollout:
-    """As it is after what was decided."""
+def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollout, Standing]:
+    """The rollout as it is after what was decided, and how it stood."""
     if rollout.closes is not None and now >= rollout.closes:
         turns.leave(connection, rollout.id, true(), "the maintenance window is over", now)
     standing = rollouts.standing(connection, rollout, now)
     decided = decision(standing, rollout.settings, now)
     changed = _changes(rollout, decided, now)
     if not changed:
-        return rollout
+        return rollout, standing
     rollouts.change(connection, rollout.id, **changed)
     if decided.action is not Action.WARN or rollout.warned != decided.sentence:
         details = {"because": decided.sentence, "owners": sorted(decided.owners)}
         audit.append(connection, now, WHO, f"rollout {decided.action}", rollout.id, details)
     after = rollouts.get(connection, rollout.id)
     assert after is not None
-    return after
+    return after, standing
 
 
 def _changes(rollout: Rollout, decided: Decision, now: float) -> dict[str, Any]:
@@ -119,7 +120,10 @@ def _admit(connection: Connection, rollout: Rollout, phase: int, moment: Moment)
         frozen=sorted(rollout.frozen),
     )
     started = 0
-    for cell in admission.cells(connection, rollout.id, phase):
+    for cell in admission.cells(connection):
+        region, _ = cell
+        if phase not in (CANARIES, rollout.phases.get(region, rollout.last_phase)):
+            continue
         if started >= most or not _may_start_in(cell, flying, moment.pairs):
             continue
         admitted = admission.admissible(
@@ -132,15 +136,12 @@ def _admit(connection: Connection, rollout: Rollout, phase: int, moment: Moment)
     return started
 
 
-def _may_start_in(
-    cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str]
-) -> bool:
-    """No other zone of the region, and not the paired region, has turns in flight. What starts
-    without a zone does not keep the zones from starting."""
+def _may_start_in(cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str]) -> bool:
+    """Neither another zone of the region nor a region that is paired with it has turns in flight.
+    What is in no zone does not keep a zone from starting."""
     region, zone = cell
-    pair = pairs.get(region)
     for other, other_zone in flying:
-        if other == pair and pair != region:
+        if other != region and region in pairs and pairs.get(other) == pairs[region]:
             return False
         if zone and other == region and other_zone not in ("", zone):
             return False
