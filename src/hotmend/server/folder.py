@@ -76,6 +76,14 @@ class DataFolder:
         found = (self.repository / "targets").glob("*release.json")
         return tuple(sorted({path.name.partition(".")[2] for path in found}))
 
+    def release(self, name: str) -> str:
+        """The newest published text of a signed description. Raises OSError."""
+        found = (self.repository / "targets").glob(f"*.{name}")
+        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
+        if newest is None:
+            raise FileNotFoundError(f"the repository has no {name}")
+        return newest.read_text(encoding="utf-8")
+
     def _lasts(self, hosts: list[str], now: datetime) -> bool:
         path = self.path / "server.pem"
         if not path.exists():

@@ -24,10 +24,12 @@ Cell = tuple[str, str]
 @dataclass(frozen=True)
 class Reach:
     """Which machines can be asked to begin now: heard from since ``seen``; in one of ``zones``,
-    IANA names, or, when that is None, anywhere; not of an owner whose part is ``frozen``."""
+    IANA names, or, when that is None, anywhere; ``automatic``: only those that their owners have
+    patched without being asked; not of an owner whose part is ``frozen``."""
 
     seen: float
     zones: Sequence[str] | None
+    automatic: bool
     frozen: Sequence[str] = ()
 
 
@@ -123,6 +125,8 @@ def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tu
     )
     if reach.zones is not None:
         wanted = wanted.where(turns.c.time_zone.in_(reach.zones))
+    if reach.automatic:
+        wanted = wanted.where(machines.c.automatic)
     if reach.frozen:
         wanted = wanted.where(turns.c.owner.not_in(reach.frozen))
     return wanted

@@ -72,9 +72,7 @@ def _each(connection: Connection, statement: Update, keys: Iterable[str]) -> Non
 
 def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:
     """Groups, by key, with their (region, zone); those that are there stay."""
-    known = set(
-        connection.execute(select(groups.c.key).where(groups.c.key.in_(cells))).scalars()
-    )
+    known = set(connection.execute(select(groups.c.key).where(groups.c.key.in_(cells))).scalars())
     rows = [
         {"key": key, "region": region, "zone": zone, "size": 0, "budget": 1, "held": 0}
         for key, (region, zone) in sorted(cells.items())

@@ -23,8 +23,9 @@ _OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HAL
 @dataclass(frozen=True)
 class Rollout:
     """``kind``: automatic (a release), or scheduled (one occurrence, between ``opens`` and
-    ``closes``). ``phases``: of each region; canaries come first whatever theirs. ``order``: what its machines are told, but for id and reboot setting.
-    ``size``: its turns; ``warned``: the last warning, so that it is said once."""
+    ``closes``). ``phases``: of each region; canaries come first whatever theirs. ``order``: what
+    its machines are told, but for id and reboot setting. ``size``: its turns; ``warned``: the last
+    warning, so that it is said once."""
 
     id: str
     name: str
@@ -52,7 +53,7 @@ class Rollout:
 
 
 def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
-    """With a turn for each enrolled machine for which ``who`` holds, a condition on ``machines``."""
+    """With a turn for each machine for which ``who``, a condition on ``machines``, holds."""
     connection.execute(
         insert(rollouts).values(
             id=rollout.id,

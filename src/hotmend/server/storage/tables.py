@@ -34,9 +34,9 @@ resources = Table(
     Index("resources_of_a_type", "subscription", "type"),
 )
 
-# Machines with an agent. ``heard``: the number of the last report that was accepted. Where a machine
-# stands and what may be done to it unasked is copied from its resource, so that one statement can
-# ask it of all. ``health``: as it said itself at ``health_at``; "" before it has.
+# Machines with an agent. ``heard``: the number of the last report that was accepted. Where a
+# machine stands and what may be done to it unasked is copied from its resource, so that one
+# statement can ask it of all. ``health``: its own word, of ``health_at``; "" before it has spoken.
 machines = Table(
     "machines",
     metadata,
@@ -63,8 +63,8 @@ machines = Table(
     Index("machines_of_a_group", "group"),
 )
 
-# Machines of which only few may be away at once: availability sets, and those outside any. ``held``:
-# turns of all rollouts that use up the ``budget``, which are all in ``domain``.
+# Machines of which only few may be away at once: availability sets, and those outside any.
+# ``held``: turns of all rollouts that use up the ``budget``, which are all in ``domain``.
 groups = Table(
     "groups",
     metadata,
@@ -122,8 +122,9 @@ rollouts = Table(
 )
 
 # All that admission has to know of a turn: it reads the index alone.
-_IN_ORDER = ("rollout", "group", "state", "phase", "domain", "machine")
-_IN_ORDER += ("time_zone", "owner", "attempts")
+_IN_ORDER = (
+    *("rollout", "group", "state", "phase", "domain", "machine", "time_zone", "owner", "attempts"),
+)
 
 # One machine's place in one rollout.
 turns = Table(
@@ -201,6 +202,14 @@ assignments = Table(
     Column("principal", String(36), ForeignKey("principals.id"), primary_key=True),
     Column("scope", String(1024), primary_key=True),
     Column("role", String(16), primary_key=True),
+)
+
+# Settings of the whole control plane.
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("body", JSON, nullable=False),
 )
 
 # Every change of state, chained: ``digest`` covers the row and the digest before it.

@@ -76,9 +76,7 @@ def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
     connection.execute(
         update(turns)
         .where(ended & well)
-        .values(
-            state=TurnState.SOAKING.value, installed=now, ended=None, failure="", because=""
-        )
+        .values(state=TurnState.SOAKING.value, installed=now, ended=None, failure="", because="")
     )
     return _fail(connection, ended & ~well, Failure.INSTALLATION, "its installation failed", now)
 

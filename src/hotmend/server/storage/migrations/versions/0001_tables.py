@@ -162,6 +162,11 @@ def upgrade() -> None:
         sa.Column("role", sa.String(16), primary_key=True),
     )
     op.create_table(
+        "settings",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("body", sa.JSON, nullable=False),
+    )
+    op.create_table(
         "audit",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("time", sa.Float, nullable=False),

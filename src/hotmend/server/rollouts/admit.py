@@ -1,0 +1,109 @@
+"""Who starts: the admission of ``fleet.admission``, asked in SQL, and the orders that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from hotmend.fleet.rollout import CANARIES
+from hotmend.fleet.window import Window
+from hotmend.model.agent_messages import RebootSetting
+from hotmend.server.rollouts.moment import Moment
+from hotmend.server.storage import admission, audit, rollouts, runs, turns
+from hotmend.server.storage.admission import Admitted, Cell, Reach
+from hotmend.server.storage.rollouts import Rollout
+from hotmend.server.storage.turns import run_id
+
+WHO = "rollout"
+# A machine is on when it has spoken within this time; agents speak at least once a minute.
+ON_S = 180.0
+_IN_ONE_ENTRY = 1000
+
+T = TypeVar("T")
+
+
+def admit(
+    connection: Connection, rollout: Rollout, phases: Iterable[int], moment: Moment, most: int
+) -> int:
+    """Start what may start of ``phases``, one after the other, until ``most`` turns of the rollout
+    are in flight; how many started."""
+    flying = admission.flying(connection, rollout.id)
+    free = most - sum(flying.values())
+    automatic = rollout.kind == rollouts.AUTOMATIC
+    reach = Reach(
+        seen=moment.now - ON_S,
+        zones=sorted(windows(rollout, moment)) if automatic else None,
+        automatic=automatic,
+        frozen=sorted(rollout.frozen),
+    )
+    started = 0
+    for phase in phases:
+        for cell in admission.cells(connection):
+            if started >= free:
+                return started
+            planned = rollout.phases.get(cell[0], rollout.last_phase)
+            if phase not in (CANARIES, planned) or not _may_start_in(cell, flying, moment.pairs):
+                continue
+            some = admission.admissible(connection, rollout.id, phase, cell, reach, free - started)
+            if some:
+                _start(connection, rollout, some, moment)
+                flying[cell] = flying.get(cell, 0) + len(some)
+                started += len(some)
+    return started
+
+
+def windows(rollout: Rollout, moment: Moment) -> Mapping[str, tuple[float, float]]:
+    """Time zones in which the rollout's off-peak window is open, with (opens, closes)."""
+    settings = rollout.settings
+    return moment.open_zones(Window(settings.window_opens, settings.window_closes))
+
+
+def portions(rows: Sequence[T]) -> Iterable[Sequence[T]]:
+    """What fits into one entry of the audit log."""
+    return (rows[i : i + _IN_ONE_ENTRY] for i in range(0, len(rows), _IN_ONE_ENTRY))
+
+
+def _may_start_in(cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str]) -> bool:
+    """Of paired regions, and of a region's zones, one has turns in flight; should, wrongly, several
+    have, the least goes on. What is in no zone does not keep a zone from starting."""
+    region, zone = cell
+    bound = [r for r, _ in flying if region in pairs and pairs.get(r) == pairs[region]]
+    zones = [z for r, z in flying if r == region and z]
+    return region == min(bound, default=region) and (not zone or zone == min(zones, default=zone))
+
+
+def _start(
+    connection: Connection, rollout: Rollout, admitted: Sequence[Admitted], moment: Moment
+) -> None:
+    turns.start(connection, rollout.id, admitted, moment.now)
+    open_zones = windows(rollout, moment)
+    own = (rollout.opens or 0.0, rollout.closes or 0.0)
+    asked, rows = [], []
+    for one in admitted:
+        window = own if rollout.closes is not None else open_zones[one.time_zone]
+        order = replace(
+            rollout.order,
+            id=run_id(rollout.id, one.machine, one.attempts + 1),
+            until=window[1],
+        )
+        if rollout.kind == rollouts.AUTOMATIC:
+            order = replace(order, reboot=RebootSetting(one.reboot))
+        asked.append((one.machine, one.region, order))
+        rows.append(_started(one, window))
+    runs.ask_all(connection, asked, runs.PLATFORM, moment.now)
+    for some in portions(rows):
+        audit.append(connection, moment.now, WHO, "turns started", rollout.id, {"turns": some})
+
+
+def _started(one: Admitted, window: tuple[float, float]) -> dict[str, Any]:
+    return {
+        "machine": one.machine,
+        "region": one.region,
+        "zone": one.zone,
+        "group": one.group,
+        "domain": one.domain,
+        "window": window,
+    }
