@@ -37,6 +37,7 @@ from hotmend.server.errors import ArmError
 from hotmend.server.fleet_api import machines as fleet_machines
 from hotmend.server.identity import authority
 from hotmend.server.resource_id import canonical
+from hotmend.server.rollouts.keeping import Keeping
 from hotmend.server.storage import runs
 
 _TIDY_EVERY_S = 3600.0
@@ -49,6 +50,7 @@ def app(control: Control) -> ASGIApp:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(control.orders.run()),
+            asyncio.create_task(Keeping(control).run()),
             asyncio.create_task(_tidy(control)),
         ]
         yield

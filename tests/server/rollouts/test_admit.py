@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from tests.fleet.fleets import PAIRS, REGIONS, Question, questions
 
 from hotmend.fleet.admission import admission
 from hotmend.fleet.regions import pair_keys
@@ -18,7 +18,6 @@ from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage.database import Database
 from server.conftest import new_database
 from server.rollouts.fleet import NOW, Fleet, fleet
-from tests.fleet.fleets import PAIRS, REGIONS, Question, questions
 
 PHASES = {region: 1 + number % 2 for number, region in enumerate(REGIONS)}
 STARTED = TurnState.STARTED

@@ -33,7 +33,7 @@ from hotmend.server.certificates import agent_certificate
 from hotmend.server.control import Control
 from hotmend.server.errors import ServerError
 from hotmend.server.resource_id import ResourceId, parsed
-from hotmend.server.storage import audit, machines, resources, runs
+from hotmend.server.storage import audit, machines, resources, runs, standing
 from hotmend.server.tls import Peer, peer_of
 
 _LONGEST_WAIT_S = 60.0
@@ -136,6 +136,7 @@ def _enrol(control: Control, connection: Connection, message: Enrol) -> Enrolled
     )
     _make_resource(connection, identifier, location, message, now)
     machines.add(connection, machine, identifier.key, message.facts, now, message.simulated)
+    standing.place(connection, identifier)
     audit.append(connection, now, "code", "enrol", str(identifier), {"machine": machine})
     return Enrolled(machine, str(identifier), certificate.decode())
 

@@ -45,7 +45,7 @@ def admit(
             if started >= free:
                 return started
             planned = rollout.phases.get(cell[0], rollout.last_phase)
-            if phase not in (CANARIES, planned) or not _may_start_in(cell, flying, moment.pairs):
+            if phase not in (CANARIES, planned) or not may_start_in(cell, flying, moment.pairs):
                 continue
             some = admission.admissible(connection, rollout.id, phase, cell, reach, free - started)
             if some:
@@ -66,7 +66,7 @@ def portions(rows: Sequence[T]) -> Iterable[Sequence[T]]:
     return (rows[i : i + _IN_ONE_ENTRY] for i in range(0, len(rows), _IN_ONE_ENTRY))
 
 
-def _may_start_in(cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str]) -> bool:
+def may_start_in(cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str]) -> bool:
     """Of paired regions, and of a region's zones, one has turns in flight; should, wrongly, several
     have, the least goes on. What is in no zone does not keep a zone from starting."""
     region, zone = cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,7 +40,7 @@ class Keeping:
         while True:
             with contextlib.suppress(SQLAlchemyError):  # a database that is away is asked again
                 published = await asyncio.to_thread(self._published)
-                work = self._control.database.submit(lambda c: self.tick(c, published))
+                work = self._control.database.submit(partial(self.tick, published=published))
                 if await asyncio.wrap_future(work):
                     self._control.orders.notify()
             await asyncio.sleep(TICK_S)

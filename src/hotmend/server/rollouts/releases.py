@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
-from hotmend.fleet import phases as planning
+from hotmend.fleet.phases import Member, chosen_canaries, region_phases
 from hotmend.fleet.regions import pairs
 from hotmend.fleet.rollout import CANARIES, RolloutState
+from hotmend.fleet.settings import parsed
 from hotmend.model.agent_messages import Order, RebootSetting, RunKind, Selection
 from hotmend.release import parity
 from hotmend.release.classification import Classification
 from hotmend.release.draft import Draft
 from hotmend.release.release import Kind
-from hotmend.server.storage import audit, rollouts
+from hotmend.server.storage import audit, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines
 
 _AUTOMATIC = tuple(c.value for c in Classification if c.automatic)
 _LONGEST_S = 3600.0
+# A release has one rollout: two replicas that begin it begin the same.
+_IDS = uuid.UUID("0b0ef3c4-6a0e-4f0c-8a6e-0c3a0f2a9a55")
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,14 @@ class Published:
 
 
 def begin(
-    connection: Connection, published: Published, settings: Mapping[str, object], now: float
+    connection: Connection, published: Published, written: Mapping[str, object], now: float
 ) -> Rollout:
-    """A rollout of it to all machines with automatic patching on; the older ones of releases that
-    it supersedes go on, and find nothing left to do."""
-    counted = connection.execute(
-        select(machines.c.region, func.count())
-        .where(machines.c.automatic, ~machines.c.canary)
-        .group_by(machines.c.region)
-    )
-    phases = planning.planned({region: count for region, count in counted}, pairs())
-    identifier = str(uuid.uuid4())
+    """A rollout of it to all machines with automatic patching on."""
+    identifier = str(uuid.uuid5(_IDS, published.name))
+    members, named = _members(connection)
+    canaries = named or chosen_canaries(members, parsed(written), identifier)
+    sizes = Counter(member.region for member in members if member.machine not in canaries)
+    phases = region_phases(sizes, pairs())
     rollout = Rollout(
         id=identifier,
         name=published.name,
@@ -67,11 +68,11 @@ def begin(
         ended=None,
         phase=CANARIES,
         phase_began=now,
-        last_phase=max(phases.values(), default=CANARIES + 1),
+        last_phase=max(phases.values(), default=CANARIES),
         phases=phases,
         size=0,
         order=published.order,
-        written_settings=settings,
+        written_settings=written,
         frozen=frozenset(),
         pardoned={},
         warned="",
@@ -79,6 +80,15 @@ def begin(
         closes=None,
     )
     rollouts.create(connection, rollout, machines.c.automatic)
-    details = {"release": published.draft.title, "phases": phases}
+    turns.make_canaries(connection, identifier, canaries)
+    details = {"release": published.draft.title, "phases": phases, "canaries": len(canaries)}
     audit.append(connection, now, "release", "rollout began", identifier, details)
     return rollout
+
+
+def _members(connection: Connection) -> tuple[list[Member], frozenset[str]]:
+    """Machines that a release goes to by itself, and which of them somebody named canaries."""
+    columns = (machines.c.id, machines.c.region, machines.c.owner, machines.c.canary)
+    found = connection.execute(select(*columns).where(machines.c.automatic)).all()
+    named = frozenset(row.id for row in found if row.canary)
+    return [Member(row.id, row.region, row.owner) for row in found], named

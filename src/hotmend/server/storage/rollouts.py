@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, case, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, case, func, insert, literal, select, text, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.fleet.rollout import CANARIES, RolloutState, Standing, Tally
@@ -77,14 +77,16 @@ def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -
         )
     )
     join(connection, rollout, who)
+    connection.execute(text("ANALYZE"))  # after so many rows: plans go by what tables were like
 
 
 def join(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
     """Turns for machines that have none in it yet."""
     phases = rollout.phases
     has = and_(turns.c.rollout == rollout.id, turns.c.machine == machines.c.id)
-    by_region = case(phases, value=machines.c.region, else_=rollout.last_phase)
-    phase = case((machines.c.canary, CANARIES), else_=by_region) if phases else literal(CANARIES)
+    last = literal(rollout.last_phase)
+    by_region = case(phases, value=machines.c.region, else_=last) if phases else last
+    phase = case((machines.c.canary, CANARIES), else_=by_region)
     new = (
         select(
             literal(rollout.id),

@@ -4,13 +4,14 @@ machines in one statement, and brings the groups up to date with them."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.settings import Settings
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import RunStatus
@@ -22,6 +23,11 @@ GOOD, BAD = "good", "bad"
 _DONE_WELL = (RunStatus.SUCCEEDED.value, RunStatus.COMPLETED_WITH_WARNINGS.value)
 # Runs are known by ids that nobody else makes: of a rollout, a machine and an attempt.
 _IDS = uuid.UUID("7e6bd1ab-4a36-4f0c-9f0a-2f2a3f9d2c11")
+_FIRST = (
+    update(turns)
+    .where(turns.c.rollout == bindparam("of"), turns.c.machine == bindparam("who"))
+    .values(phase=CANARIES)
+)
 _START = (
     update(turns)
     .where(turns.c.rollout == bindparam("of"), turns.c.machine == bindparam("who"))
@@ -47,6 +53,13 @@ class Ended:
 def run_id(rollout: str, machine: str, attempt: int) -> str:
     """The same for the same attempt: an order that is given again is the same order."""
     return str(uuid.uuid5(_IDS, f"{rollout}/{machine}/{attempt}"))
+
+
+def make_canaries(connection: Connection, rollout: str, canaries: Iterable[str]) -> None:
+    """They come first."""
+    rows = [{"of": rollout, "who": machine} for machine in sorted(canaries)]
+    if rows:
+        connection.execute(_FIRST, rows)
 
 
 def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], now: float) -> None:

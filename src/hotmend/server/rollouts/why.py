@@ -1,0 +1,105 @@
+"""Why one machine waits: what ``fleet.waiting`` has to know of it, looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, exists, select
+
+from hotmend.fleet.admission import Gate
+from hotmend.fleet.place import Place
+from hotmend.fleet.turn import TurnState
+from hotmend.fleet.waiting import Case, Waiting, waiting
+from hotmend.fleet.window import Occurrence, Window, current, next_after
+from hotmend.fleet.zone import zone
+from hotmend.server.rollouts.admit import ON_S, may_start_in
+from hotmend.server.rollouts.moment import Moment
+from hotmend.server.storage import admission, groups, rollouts
+from hotmend.server.storage.admission import Cell
+from hotmend.server.storage.groups import HOLDING, Group
+from hotmend.server.storage.rollouts import Rollout
+from hotmend.server.storage.tables import machines, turns
+
+
+def why(
+    connection: Connection, rollout: Rollout, machine: str, moment: Moment
+) -> Waiting | None:
+    """None when it does not wait, or has no turn in the rollout."""
+    row = connection.execute(
+        select(turns, machines.c.seen)
+        .join(machines, machines.c.id == turns.c.machine)
+        .where(turns.c.rollout == rollout.id, turns.c.machine == machine)
+    ).first()
+    if row is None:
+        return None
+    settings = rollout.settings
+    now = datetime.fromtimestamp(moment.now, UTC)
+    clock, window = zone(row.time_zone), Window(settings.window_opens, settings.window_closes)
+    flying = admission.flying(connection, rollout.id)
+    group = groups.get(connection, row.group)
+    most = settings.most(rollout.size)
+    case = Case(
+        turn=TurnState(row.state),
+        rollout=rollout.state,
+        place=Place(row.region, row.zone, row.group, row.domain),
+        zone=clock,
+        following=next_after(window, clock, now),
+        failure=row.because,
+        frozen=row.owner in rollout.frozen,
+        phase=row.phase,
+        open_phase=rollout.phase,
+        on=moment.now - row.seen <= ON_S,
+        heard=row.seen,
+        window=_own(rollout) or current(window, clock, now),
+        stopped=_gate(connection, row, group, flying, moment.pairs, most),
+        size=group.size if group is not None else 1,
+        holding=group.held if group is not None else 0,
+        active=(group.domain or 0) if group is not None else 0,
+        in_flight=sum(flying.values()),
+        most=most,
+    )
+    return waiting(case, settings, moment.now)
+
+
+def current_rollout(connection: Connection, machine: str) -> Rollout | None:
+    """The newest open one in which ``machine`` has a turn."""
+    found = select(turns.c.rollout).where(turns.c.machine == machine)
+    own = set(connection.execute(found).scalars())
+    opened = rollouts.listed(connection, open_only=True)
+    return next((rollout for rollout in opened if rollout.id in own), None)
+
+
+def _own(rollout: Rollout) -> Occurrence | None:
+    """Of a schedule."""
+    if rollout.opens is None or rollout.closes is None:
+        return None
+    opens = datetime.fromtimestamp(rollout.opens, UTC)
+    return Occurrence(rollout.id, opens, datetime.fromtimestamp(rollout.closes, UTC))
+
+
+def _gate(
+    connection: Connection,
+    row: Any,
+    group: Group | None,
+    flying: Mapping[Cell, int],
+    pairs: Mapping[str, str],
+    most: int,
+) -> Gate | None:
+    elsewhere = exists().where(
+        turns.c.machine == row.machine,
+        turns.c.rollout != row.rollout,
+        turns.c.state.in_(HOLDING),
+    )
+    if connection.execute(select(elsewhere)).scalar_one():
+        return Gate.HOLDS
+    if group is not None and (
+        group.held >= group.budget or group.domain not in (None, row.domain)
+    ):
+        return Gate.GROUP
+    if not may_start_in((row.region, ""), flying, pairs):
+        return Gate.PAIR
+    if not may_start_in((row.region, row.zone), flying, pairs):
+        return Gate.ZONE
+    return Gate.MOST if sum(flying.values()) >= most else None
