@@ -44,7 +44,7 @@ class Fleet:
             **{"owner": "s", "region": place.region, "zone": place.zone, "group": place.group},
             **{"domain": place.domain, "time_zone": "Etc/UTC", "automatic": True},
             **{"canary": False, "reboot": "IfRequired", "health": "", "health_at": 0.0},
-            **{"health_because": ""},
+            **{"bad_at": 0.0, "bad_because": ""},
             **self.defaults,
             **columns,
         }

@@ -97,9 +97,7 @@ def router(control: Control, access: Access) -> APIRouter:
         @routes.post(
             f"{_ONE}/{name}", name=name, **access.to(f"Hotmend.Fleet/rollouts/{name}/action")
         )
-        def act(
-            subscription: str, rollout: str, body: Because, request: Request
-        ) -> dict[str, Any]:
+        def act(subscription: str, rollout: str, body: Because, request: Request) -> dict[str, Any]:
             subscriptions.check(control, subscription)
             who = request.state.principal
 

@@ -23,9 +23,7 @@ from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines, turns
 
 
-def why(
-    connection: Connection, rollout: Rollout, machine: str, moment: Moment
-) -> Waiting | None:
+def why(connection: Connection, rollout: Rollout, machine: str, moment: Moment) -> Waiting | None:
     """None when it does not wait, or has no turn in the rollout."""
     row = connection.execute(
         select(turns, machines.c.seen)
@@ -94,9 +92,7 @@ def _gate(
     )
     if connection.execute(select(elsewhere)).scalar_one():
         return Gate.HOLDS
-    if group is not None and (
-        group.held >= group.budget or group.domain not in (None, row.domain)
-    ):
+    if group is not None and (group.held >= group.budget or group.domain not in (None, row.domain)):
         return Gate.GROUP
     if not may_start_in((row.region, ""), flying, pairs):
         return Gate.PAIR

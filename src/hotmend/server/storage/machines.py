@@ -15,9 +15,9 @@ from hotmend.server.storage.tables import codes, machines
 CODE_LIFE_S = 3600.0
 # Until it is placed (``standing``).
 _NOWHERE = {
-    **dict.fromkeys(("owner", "region", "zone", "group", "health", "health_because"), ""),
+    **dict.fromkeys(("owner", "region", "zone", "group", "health", "bad_because"), ""),
     **{"time_zone": "Etc/UTC", "reboot": "IfRequired", "automatic": False, "canary": False},
-    **{"domain": 0, "health_at": 0.0},
+    **{"domain": 0, "health_at": 0.0, "bad_at": 0.0},
 }
 
 

@@ -36,7 +36,8 @@ resources = Table(
 
 # Machines with an agent. ``heard``: the number of the last report that was accepted. Where a
 # machine stands and what may be done to it unasked is copied from its resource, so that one
-# statement can ask it of all. ``health``: its own word, of ``health_at``; "" before it has spoken.
+# statement can ask it of all. ``health``: its own word, of ``health_at``; "" before it has spoken;
+# ``bad_at``: when it was last heard that something was wrong.
 machines = Table(
     "machines",
     metadata,
@@ -59,7 +60,8 @@ machines = Table(
     Column("reboot", String(16), nullable=False),
     Column("health", String(16), nullable=False),
     Column("health_at", Float, nullable=False),
-    Column("health_because", String(512), nullable=False),
+    Column("bad_at", Float, nullable=False),
+    Column("bad_because", String(512), nullable=False),
     Index("machines_of_a_group", "group"),
 )
 

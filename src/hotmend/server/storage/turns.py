@@ -19,7 +19,7 @@ from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
 from hotmend.server.storage.tables import machines, runs, turns
 
-GOOD, BAD = "good", "bad"
+GOOD = "good"
 _DONE_WELL = (RunStatus.SUCCEEDED.value, RunStatus.COMPLETED_WITH_WARNINGS.value)
 # Runs are known by ids that nobody else makes: of a rollout, a machine and an attempt.
 _IDS = uuid.UUID("7e6bd1ab-4a36-4f0c-9f0a-2f2a3f9d2c11")
@@ -108,14 +108,13 @@ def judge(
     not. The rule is ``fleet.health``'s, of the word that the machine's row has of all signals."""
     soaking = (turns.c.rollout == rollout) & (turns.c.state == TurnState.SOAKING.value)
     soaking &= machines.c.id == turns.c.machine
-    said = machines.c.health_at >= turns.c.installed
-    bad = soaking & said & (machines.c.health == BAD)
-    failed = _fail(connection, bad, Failure.UNHEALTHY, machines.c.health_because, now)
+    bad = soaking & (machines.c.bad_at >= turns.c.installed)
+    failed = _fail(connection, bad, Failure.UNHEALTHY, machines.c.bad_because, now)
     if now < listening_since + settings.signal_max_age_s:
         return [], failed
     over = soaking & (turns.c.installed <= now - settings.soak_s)
     fresh_since = turns.c.installed + (settings.soak_s - settings.signal_max_age_s)
-    good = said & (machines.c.health == GOOD)
+    good = (machines.c.health == GOOD) & (machines.c.health_at >= turns.c.installed)
     for heard in (machines.c.health_at, machines.c.seen):
         good &= (heard >= fresh_since) & (heard >= listening_since)
     healthy = connection.execute(

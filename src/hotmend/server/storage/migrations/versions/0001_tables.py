@@ -44,7 +44,8 @@ def upgrade() -> None:
         sa.Column("reboot", sa.String(16), nullable=False),
         sa.Column("health", sa.String(16), nullable=False),
         sa.Column("health_at", sa.Float, nullable=False),
-        sa.Column("health_because", sa.String(512), nullable=False),
+        sa.Column("bad_at", sa.Float, nullable=False),
+        sa.Column("bad_because", sa.String(512), nullable=False),
     )
     op.create_index("machines_of_a_group", "machines", ["group"])
     op.create_table(
