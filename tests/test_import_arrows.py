@@ -20,11 +20,12 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"hotpatch", "model", "release", "surgery"},
     "fleet": {"model"},
     "server": {"fleet", "hotpatch", "model", "release"},
+    "client": set(),
     "pairs": {"model"},
     "demo": {"model", "pairs"},
     "cli": {
-        *("agent", "binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "release"),
-        *("server", "surgery"),
+        *("agent", "binary", "build", "client", "demo", "diff", "hotpatch", "model", "pairs"),
+        *("release", "server", "surgery"),
     },
 }
 SOURCE = Path(hotmend.__file__).parent
