@@ -21,11 +21,12 @@ ALLOWED: dict[str, set[str]] = {
     "fleet": {"model"},
     "server": {"fleet", "hotpatch", "model", "release"},
     "client": set(),
+    "simulation": {"agent", "client", "fleet", "model", "release"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},
     "cli": {
         *("agent", "binary", "build", "client", "demo", "diff", "hotpatch", "model", "pairs"),
-        *("release", "server", "surgery"),
+        *("release", "server", "simulation", "surgery"),
     },
 }
 SOURCE = Path(hotmend.__file__).parent

@@ -34,6 +34,7 @@ _COMMANDS = {
     "repo": "hotmend.cli.repo",
     "revert": "hotmend.cli.revert",
     "server": "hotmend.cli.server",
+    "simulate": "hotmend.cli.simulate",
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
     "verify": "hotmend.cli.verify",
@@ -58,6 +59,7 @@ _EXTRAS = {
     "release": "build",
     "repo": "release",
     "server": "server",
+    "simulate": "simulation",
     "vex": "release",
 }
 
