@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"hotpatch", "model", "release", "surgery"},
     "fleet": {"model"},
     "server": {"fleet", "hotpatch", "model", "release"},
-    "client": set(),
+    "client": {"model"},
     "simulation": {"agent", "client", "fleet", "model", "release"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},

@@ -17,6 +17,7 @@ _COMMANDS = {
     "agent": "hotmend.cli.agent",
     "apply": "hotmend.cli.apply",
     "assess": "hotmend.cli.assess",
+    "audit": "hotmend.cli.audit",
     "baseline": "hotmend.cli.baseline",
     "build": "hotmend.cli.build",
     "calendar": "hotmend.cli.calendar",
@@ -45,6 +46,7 @@ _COMMANDS = {
 _EXTRAS = {
     "agent": "agent",
     "assess": "client",
+    "audit": "client",
     "baseline": "release",
     "build": "build",
     "calendar": "release",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from hotmend.client.audit import problem as audit_problem
+from hotmend.server import checkpoints
 from hotmend.server.control import Control, prepared
 from hotmend.server.folder import DataFolder, own_names
 from hotmend.server.identity import principals
@@ -84,14 +86,17 @@ def code(control: Control, machine: str, group: str, location: str) -> None:
 @command.command("audit")
 @click.pass_obj
 def verify_audit(control: Control) -> None:
-    """Compute the audit log's chain again."""
+    """Compute the audit log's chain and tree again, and compare them with every checkpoint."""
     with control.database.reading() as connection:
-        wrong = audit.first_wrong(connection)
-        number = sum(1 for _ in audit.entries(connection))
-    if wrong is not None:
-        click.echo(f"✗ entry {wrong} is missing or not as it was written", err=True)
+        wrong = audit.problem(connection)
+        head = audit.head(connection)
+        if not wrong:
+            kept = [note.checkpoint for note in checkpoints.kept(connection)]
+            wrong = audit_problem(audit.entries(connection), kept)[1]
+    if wrong:
+        click.echo(f"✗ {wrong}", err=True)
         raise SystemExit(1)
-    click.echo(f"✓ {number} entries, as they were written")
+    click.echo(f"✓ {head.size} entries, as they were written")
 
 
 def _first_admin(control: Control) -> None:

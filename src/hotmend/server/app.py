@@ -34,6 +34,7 @@ from hotmend.server.arm import (
 from hotmend.server.arm.access import Access
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
+from hotmend.server.fleet_api import audit as fleet_audit
 from hotmend.server.fleet_api import machines as fleet_machines
 from hotmend.server.identity import authority
 from hotmend.server.resource_id import canonical
@@ -49,6 +50,7 @@ def app(control: Control) -> ASGIApp:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(control.orders.run()),
+            asyncio.create_task(control.log.run()),
             asyncio.create_task(_tidy(control)),
         ]
         yield
@@ -89,6 +91,7 @@ def arm(control: Control) -> FastAPI:
         virtual_machines.router(control, access),
         machine_actions.router(control, access),
         fleet_machines.router(control, access),
+        fleet_audit.router(control, access),
         long_running.router(control, access),
         images.router(control, access),
         plain.router(control, access),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hotmend.server.agents.waiting import Waiting
+from hotmend.server.checkpoints import Checkpoints
 from hotmend.server.folder import DataFolder
 from hotmend.server.identity.tokens import Tokens
 from hotmend.server.storage import runs
@@ -16,13 +17,14 @@ from hotmend.server.storage.database import Database
 @dataclass(frozen=True)
 class Control:
     """``base_url``: where clients reach the server, without a slash at the end; ``orders``: the
-    agents that wait for one."""
+    agents that wait for one; ``log``: the audit log's checkpoints."""
 
     database: Database
     folder: DataFolder
     base_url: str
     tokens: Tokens
     orders: Waiting
+    log: Checkpoints
     clock: Callable[[], float] = field(default=time.time)
 
     @property
@@ -50,4 +52,5 @@ def prepared(
         with database.reading() as connection:
             return runs.with_orders(connection, machines)
 
-    return Control(database, folder, base_url, tokens, Waiting(look), clock)
+    log = Checkpoints(database, folder.audit_key, f"hotmend/{folder.tenant}", clock)
+    return Control(database, folder, base_url, tokens, Waiting(look), log, clock)

@@ -7,6 +7,7 @@ the database.
 from __future__ import annotations
 
 import asyncio
+import base64
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -86,7 +87,7 @@ def routes(control: Control) -> list[BaseRoute]:
 
     async def orders(_: Request, peer: Peer, body: bytes) -> Response:
         message = _decoded(poll, body)
-        if message is None:
+        if message is None or not 0 <= message.log_size < _MOST_NUMBER:
             return _no(400, "this is not a poll")
         found = await asyncio.wrap_future(
             control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
@@ -98,7 +99,8 @@ def routes(control: Control) -> list[BaseRoute]:
             found = await asyncio.wrap_future(
                 control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
             )
-        return _yes(Polled(tuple(found or ()), control.releases()))
+        note, proof = await control.log.news(message.log_size)
+        return _yes(Polled(tuple(found or ()), control.releases(), note, proof))
 
     async def reports(_: Request, peer: Peer, body: bytes) -> Response:
         message = _decoded(report, body)
@@ -139,7 +141,8 @@ def _enrol(control: Control, connection: Connection, message: Enrol) -> Enrolled
     _make_resource(connection, identifier, location, message, now)
     machines.add(connection, machine, identifier.key, message.facts, now, message.simulated)
     audit.append(connection, now, "code", "enrol", str(identifier), {"machine": machine})
-    return Enrolled(machine, str(identifier), certificate.decode())
+    key = base64.b64encode(control.log.public).decode()
+    return Enrolled(machine, str(identifier), certificate.decode(), key)
 
 
 def _make_resource(

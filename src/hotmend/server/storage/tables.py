@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -110,4 +111,31 @@ audit = Table(
     Column("subject", String(1024), nullable=False),
     Column("details", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+)
+
+# One row: how many entries the log has, the last one's digest, the peaks of its Merkle tree.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("size", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+)
+
+# Roots of the tree's full subtrees of 2**level entries, level 1 and up.
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+# What the server signed of the log, as signed notes.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("time", Float, nullable=False),
+    Column("note", String(1024), nullable=False),
 )

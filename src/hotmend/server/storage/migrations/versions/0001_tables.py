@@ -82,3 +82,22 @@ def upgrade() -> None:
         sa.Column("details", sa.JSON, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
     )
+    head = op.create_table(
+        "audit_head",
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("peaks", sa.LargeBinary, nullable=False),
+    )
+    op.bulk_insert(head, [{"size": 0, "digest": "0" * 64, "peaks": b""}])
+    op.create_table(
+        "audit_nodes",
+        sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("index", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "checkpoints",
+        sa.Column("size", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("time", sa.Float, nullable=False),
+        sa.Column("note", sa.String(1024), nullable=False),
+    )
