@@ -38,6 +38,7 @@ class DataFolder:
             folder._make("subscription", lambda: str(uuid.uuid4()).encode())
             folder._make("token-key.pem", lambda: RSAKey.generate_key(2048).as_pem(private=True))
             folder._make("audit-key.pem", _new_audit_key)
+            folder._make("cookie-key", lambda: secrets.token_urlsafe(32).encode())
             if not (path / "ca.pem").exists():
                 folder._write_pair("ca", certificates.new_authority(now))
             if not folder._lasts(hosts, now):
@@ -63,6 +64,11 @@ class DataFolder:
     @property
     def token_key(self) -> RSAKey:
         return RSAKey.import_key(self._read("token-key.pem"))
+
+    @property
+    def cookie_key(self) -> str:
+        """With which cookies that say more than a random number are signed."""
+        return self._read("cookie-key").decode()
 
     @property
     def audit_key(self) -> Ed25519PrivateKey:

@@ -61,6 +61,8 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Microsoft.Compute/virtualMachines/installPatches/action": _WORK,
     "Hotmend.Fleet/machines/read": _READ,
     "Hotmend.Fleet/audit/read": _READ,
+    "Hotmend.Fleet/principals/read": _ADMIN,
+    "Hotmend.Fleet/principals/write": _ADMIN,
     "Hotmend.Fleet/enrolmentCodes/write": _APPROVE,
 }
 

@@ -88,7 +88,42 @@ principals = Table(
     Column("name", String(256), nullable=False, unique=True),
     Column("person", Boolean, nullable=False),
     Column("secret", String(256), nullable=False),
+    Column("elsewhere", String(512), unique=True),  # issuer and subject at an OpenID provider
+    Column("generation", Integer, nullable=False),
     Column("created", Float, nullable=False),
+)
+
+# People in a browser. Only the cookie's digest is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("principal", String(36), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("began", Float, nullable=False),
+    Column("used", Float, nullable=False),
+    Index("sessions_of_a_principal", "principal"),
+)
+
+# The link with which the first admin comes.
+first_admin_links = Table(
+    "first_admin_links",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires", Float, nullable=False),
+)
+
+# What somebody asked for and a second person approves.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("what", String(128), nullable=False),
+    Column("subject", String(1024), nullable=False),
+    Column("asked_by", String(36), nullable=False),
+    Column("asked", Float, nullable=False),
+    Column("approved_by", String(36)),
+    Index("approvals_of_a_subject", "what", "subject"),
 )
 
 # Who may do what, where: ``scope`` is the lower-case beginning of a resource id, "/" for all.
