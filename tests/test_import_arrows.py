@@ -20,11 +20,13 @@ ALLOWED: dict[str, set[str]] = {
     "agent": {"hotpatch", "model", "release", "surgery"},
     "fleet": {"model"},
     "server": {"fleet", "hotpatch", "model", "release"},
+    "client": {"model"},
+    "simulation": {"agent", "client", "fleet", "model", "release"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},
     "cli": {
-        *("agent", "binary", "build", "demo", "diff", "hotpatch", "model", "pairs", "release"),
-        *("server", "surgery"),
+        *("agent", "binary", "build", "client", "demo", "diff", "hotpatch", "model", "pairs"),
+        *("release", "server", "simulation", "surgery"),
     },
 }
 SOURCE = Path(hotmend.__file__).parent

@@ -35,7 +35,7 @@ def enrol(folder: AgentFolder, server: str, code: str, authority: Path, root: Pa
     link = HttpsLink(server, folder.authority, None)
     enrolled = link.enrol(Enrol(code, request.decode(), known))
     folder.enrol(
-        Enrolment(server, enrolled.machine, enrolled.resource),
+        Enrolment(server, enrolled.machine, enrolled.resource, enrolled.log_key),
         key + enrolled.certificate.encode(),
     )
     return enrolled.resource

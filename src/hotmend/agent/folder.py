@@ -16,11 +16,13 @@ DEFAULT = Path("/var/lib/hotmend/agent")
 
 @dataclass(frozen=True)
 class Enrolment:
-    """``server``: its URL; ``machine``, ``resource``: what the control plane calls this machine."""
+    """``server``: its URL; ``machine``, ``resource``: what the control plane calls this machine;
+    ``log_key``: of its audit log, base64."""
 
     server: str
     machine: str
     resource: str
+    log_key: str = ""
 
 
 class AgentFolder:
@@ -33,6 +35,8 @@ class AgentFolder:
         self.authority = path / "authority.pem"
         self.journal = path / "journal.sqlite"
         self.downloads = path / "downloads"
+        self.checkpoint = path / "checkpoint"
+        self.alarm = path / "alarm"
         self._enrolment = path / "enrolment.json"
         self.repository_metadata = path / "repository"
 

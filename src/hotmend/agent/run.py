@@ -24,6 +24,7 @@ from hotmend.agent.identity import half_life, new_request
 from hotmend.agent.journal import Journal
 from hotmend.agent.link import HttpsLink
 from hotmend.agent.surgery_port import HiredSurgeon
+from hotmend.agent.witness import Witnessing
 from hotmend.model.agent_messages import Facts, Renew
 from hotmend.model.outcome import OutcomeKind
 from hotmend.surgery.errors import SurgeryError
@@ -110,7 +111,8 @@ def _polling(
             if _renewed(folder, link):
                 link = None
                 continue
-            agent.exchange(link, POLL_S)
+            watched = Witnessing(link, folder, folder.enrolment.log_key, say)
+            agent.exchange(watched, POLL_S)
             back_off = 1.0
         except (LinkError, RefusedByServer, AgentError) as error:
             say(str(error))

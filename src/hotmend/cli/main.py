@@ -16,18 +16,26 @@ from hotmend.cli.errors import CommandError
 _COMMANDS = {
     "agent": "hotmend.cli.agent",
     "apply": "hotmend.cli.apply",
+    "assess": "hotmend.cli.assess",
+    "audit": "hotmend.cli.audit",
     "baseline": "hotmend.cli.baseline",
     "build": "hotmend.cli.build",
     "calendar": "hotmend.cli.calendar",
     "catalogue": "hotmend.cli.catalogue",
     "demo": "hotmend.cli.demo",
     "enroll": "hotmend.cli.enroll",
+    "history": "hotmend.cli.history",
     "inspect": "hotmend.cli.inspect",
+    "install": "hotmend.cli.install",
+    "login": "hotmend.cli.login",
+    "machines": "hotmend.cli.machines",
+    "patches": "hotmend.cli.patches",
     "ps": "hotmend.cli.ps",
     "release": "hotmend.cli.release",
     "repo": "hotmend.cli.repo",
     "revert": "hotmend.cli.revert",
     "server": "hotmend.cli.server",
+    "simulate": "hotmend.cli.simulate",
     "status": "hotmend.cli.status",
     "symbols": "hotmend.cli.symbols",
     "verify": "hotmend.cli.verify",
@@ -37,15 +45,23 @@ _COMMANDS = {
 }
 _EXTRAS = {
     "agent": "agent",
+    "assess": "client",
+    "audit": "client",
     "baseline": "release",
     "build": "build",
     "calendar": "release",
     "catalogue": "release",
     "demo": "build",
     "enroll": "agent",
+    "history": "client",
+    "install": "client",
+    "login": "client",
+    "machines": "client",
+    "patches": "client",
     "release": "build",
     "repo": "release",
     "server": "server",
+    "simulate": "simulation",
     "vex": "release",
 }
 
@@ -104,8 +120,10 @@ def main() -> NoReturn:
 def _explain(error: Exception) -> tuple[str, int]:
     """(sentence, exit code). The errors' modules are imported by whoever raised them."""
     names = {kind.__module__ + "." + kind.__name__ for kind in type(error).__mro__}
-    if "hotmend.surgery.errors.NotPermitted" in names:
+    if names & {"hotmend.surgery.errors.NotPermitted", "hotmend.client.errors.NotPermitted"}:
         return str(error), exit_codes.NOT_PERMITTED
+    if "hotmend.client.errors.Unreachable" in names:
+        return str(error), exit_codes.SERVER_UNREACHABLE
     known = {
         "hotmend.surgery.errors.SurgeryError",
         "hotmend.hotpatch.errors.HotpatchError",
@@ -113,6 +131,7 @@ def _explain(error: Exception) -> tuple[str, int]:
         "hotmend.build.errors.BuildError",
         "hotmend.release.errors.ReleaseError",
         "hotmend.agent.errors.AgentError",
+        "hotmend.client.errors.ClientError",
         "hotmend.server.errors.ServerError",
     }
     if names & known:

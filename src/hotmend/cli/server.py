@@ -7,16 +7,21 @@ from pathlib import Path
 
 import click
 
+from hotmend.cli import server_principal
+from hotmend.client.audit import problem as audit_problem
+from hotmend.server import checkpoints
 from hotmend.server.control import Control, prepared
+from hotmend.server.errors import ServerError
 from hotmend.server.folder import DataFolder, own_names
-from hotmend.server.identity import principals
-from hotmend.server.identity.roles import Role
+from hotmend.server.identity import first_admin
+from hotmend.server.identity.oidc import ProviderSettings
 from hotmend.server.resource_id import ResourceId
 from hotmend.server.serve import serve
 from hotmend.server.storage import audit, machines
 
 _DATA = Path.home() / ".local/share/hotmend/server"
 _PORT = 8443
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group("server", invoke_without_command=True)
@@ -31,37 +36,39 @@ _PORT = 8443
 @click.option("--host", default="0.0.0.0", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=_PORT, show_default=True)
 @click.option("--name", "names", multiple=True, help="A name clients use, for the certificate.")
+@click.option("--oidc", metavar="URL", help="The issuer where people may log in, too.")
+@click.option("--oidc-client", metavar="ID", help="This server's name there.")
+@click.option("--oidc-secret-file", type=_FILE, help="And its secret.")
+@click.option("--oidc-ca", type=_FILE, help="Who vouches for its TLS.  [default: the system's]")
 @click.pass_context
 def command(
-    context: click.Context, data: Path, database: str, host: str, port: int, names: tuple[str, ...]
+    context: click.Context,
+    data: Path,
+    database: str,
+    host: str,
+    port: int,
+    names: tuple[str, ...],
+    oidc: str | None,
+    oidc_client: str | None,
+    oidc_secret_file: Path | None,
+    oidc_ca: Path | None,
 ) -> None:
     """Run the control plane."""
     hosts = list(dict.fromkeys([*names, *own_names()]))
     folder = DataFolder.opened(data, hosts)
-    control = prepared(folder, f"https://{hosts[0]}:{port}", database)
+    elsewhere = _provider(oidc, oidc_client, oidc_secret_file, oidc_ca)
+    control = prepared(folder, f"https://{hosts[0]}:{port}", database, elsewhere=elsewhere)
     context.obj = control
     if context.invoked_subcommand is not None:
         return
     click.echo(f"Hotmend at {control.base_url}")
     click.echo(f"  its certificate authority: {data / 'ca.pem'}")
     click.echo(f"  subscription {folder.subscription}")
-    _first_admin(control)
+    link = control.database.write(lambda c: first_admin.new_link(c, control.base_url, time.time()))
+    if link:
+        click.echo(f"  be its first admin, once, within the hour: {link}")
     click.echo("Ctrl-C ends it.")
     serve(control, host, port)
-
-
-@command.command("principal")
-@click.argument("name")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="operator")
-@click.option("--scope", default="/", show_default=True, help="A resource id, or / for all.")
-@click.pass_obj
-def principal(control: Control, name: str, role: str, scope: str) -> None:
-    """Make a service principal NAME, and print its secret once."""
-    identifier, secret = control.database.write(
-        lambda c: principals.create(c, name, Role(role), scope, time.time())
-    )
-    _audit(control, "principal", name, role=role, scope=scope)
-    _say(control, identifier, secret)
 
 
 @command.command("code")
@@ -84,32 +91,34 @@ def code(control: Control, machine: str, group: str, location: str) -> None:
 @command.command("audit")
 @click.pass_obj
 def verify_audit(control: Control) -> None:
-    """Compute the audit log's chain again."""
+    """Compute the audit log's chain and tree again, and compare them with every checkpoint."""
     with control.database.reading() as connection:
-        wrong = audit.first_wrong(connection)
-        number = sum(1 for _ in audit.entries(connection))
-    if wrong is not None:
-        click.echo(f"✗ entry {wrong} is missing or not as it was written", err=True)
+        wrong = audit.problem(connection)
+        head = audit.head(connection)
+        if not wrong:
+            kept = [note.checkpoint for note in checkpoints.kept(connection)]
+            wrong = audit_problem(audit.entries(connection), kept)[1]
+    if wrong:
+        click.echo(f"✗ {wrong}", err=True)
         raise SystemExit(1)
-    click.echo(f"✓ {number} entries, as they were written")
+    click.echo(f"✓ {head.size} entries, as they were written")
 
 
-def _first_admin(control: Control) -> None:
-    with control.database.reading() as connection:
-        if not principals.nobody_yet(connection):
-            return
-    identifier, secret = control.database.write(
-        lambda c: principals.create(c, "first admin", Role.ADMIN, "/", time.time())
-    )
-    _audit(control, "principal", "first admin", role="admin", scope="/")
-    click.echo("  the first admin, shown this once:")
-    _say(control, identifier, secret)
+command.add_command(server_principal.command)
 
 
-def _say(control: Control, identifier: str, secret: str) -> None:
-    click.echo(f"    tenant {control.folder.tenant}")
-    click.echo(f"    client {identifier}")
-    click.echo(f"    secret {secret}")
+def _provider(
+    issuer: str | None, client: str | None, secret: Path | None, authority: Path | None
+) -> ProviderSettings | None:
+    if issuer is None:
+        return None
+    if client is None or secret is None:
+        raise click.UsageError("--oidc needs --oidc-client and --oidc-secret-file")
+    try:
+        text = secret.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"{secret} cannot be read: {error}") from None
+    return ProviderSettings(issuer, client, text, str(authority) if authority else "")
 
 
 def _audit(control: Control, what: str, subject: str, **details: str) -> None:

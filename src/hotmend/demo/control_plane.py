@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -55,8 +56,11 @@ class ControlPlane:
             if len(line.split()) == 2
         )
         self.subscription = said["subscription"]
-        if "secret" in said:  # of the first start
-            self.tenant, self.client, self.secret = said["tenant"], said["client"], said["secret"]
+        if not self.client:
+            name = f"demo {secrets.token_hex(4)}"
+            printed = run(*self._words, "principal", "create", name, "--role", "admin").split()
+            made = dict(zip(printed[::2], printed[1::2], strict=True))
+            self.tenant, self.client, self.secret = made["tenant"], made["client"], made["secret"]
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """End it, and wait until it has."""

@@ -83,11 +83,13 @@ class Enrol:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """``resource``: the machine's id for Azure's clients; ``certificate``, PEM."""
+    """``resource``: the machine's id for Azure's clients; ``certificate``, PEM; ``log_key``: of
+    the audit log, base64."""
 
     machine: str
     resource: str
     certificate: str
+    log_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,18 +134,23 @@ class Order:
 @dataclass(frozen=True)
 class Poll:
     """``wait_s``: how long the answer may wait for an order; ``known``: orders that need not come
-    again."""
+    again; ``log_size``: of the audit log's checkpoint that the machine remembers."""
 
     wait_s: float
     known: tuple[str, ...] = ()
+    log_size: int = 0
 
 
 @dataclass(frozen=True)
 class Polled:
-    """``releases``: names of signed targets, the control plane's selection."""
+    """``releases``: names of signed targets, the control plane's selection; ``checkpoint``: of
+    the audit log, a signed note, where there is a newer one; ``consistency``: that the log only
+    grew since ``log_size``, base64."""
 
     orders: tuple[Order, ...] = ()
     releases: tuple[str, ...] = ()
+    checkpoint: str = ""
+    consistency: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -34,8 +35,10 @@ from hotmend.server.arm import (
 from hotmend.server.arm.access import Access
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
+from hotmend.server.fleet_api import audit as fleet_audit
 from hotmend.server.fleet_api import machines as fleet_machines
-from hotmend.server.identity import authority
+from hotmend.server.fleet_api import principals as fleet_principals
+from hotmend.server.identity import authority, door, sessions
 from hotmend.server.resource_id import canonical
 from hotmend.server.rollouts.keeping import Keeping
 from hotmend.server.storage import runs
@@ -51,6 +54,7 @@ def app(control: Control) -> ASGIApp:
         tasks = [
             asyncio.create_task(control.orders.run()),
             asyncio.create_task(Keeping(control).run()),
+            asyncio.create_task(control.log.run()),
             asyncio.create_task(_tidy(control)),
         ]
         yield
@@ -62,6 +66,7 @@ def app(control: Control) -> ASGIApp:
         lifespan=lifespan,
         routes=[
             *agents.routes(control),
+            *door.routes(control),
             *authority.routes(control),
             *(
                 Mount(f"/repository/{folder.name}", StaticFiles(directory=folder, check_dir=False))
@@ -91,6 +96,8 @@ def arm(control: Control) -> FastAPI:
         virtual_machines.router(control, access),
         machine_actions.router(control, access),
         fleet_machines.router(control, access),
+        fleet_audit.router(control, access),
+        fleet_principals.router(control, access),
         long_running.router(control, access),
         images.router(control, access),
         plain.router(control, access),
@@ -158,9 +165,10 @@ class _Canonical:
 
 
 async def _tidy(control: Control) -> None:
-    """Old assessments and installations go; the audit log stays."""
+    """Old assessments, installations and sessions go; the audit log stays."""
     while True:
         with contextlib.suppress(SQLAlchemyError):
-            work = control.database.submit(lambda c: runs.forget_old(c, control.clock()))
-            await asyncio.wrap_future(work)
+            for forget in (runs.forget_old, sessions.forget_old):
+                work = control.database.submit(partial(forget, now=control.clock()))
+                await asyncio.wrap_future(work)
         await asyncio.sleep(_TIDY_EVERY_S)

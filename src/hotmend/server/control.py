@@ -7,7 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hotmend.server.agents.waiting import Waiting
+from hotmend.server.checkpoints import Checkpoints
 from hotmend.server.folder import DataFolder
+from hotmend.server.identity.oidc import Provider, ProviderSettings
+from hotmend.server.identity.passwords import Guesses
 from hotmend.server.identity.tokens import Tokens
 from hotmend.server.storage import runs
 from hotmend.server.storage.database import Database
@@ -16,13 +19,17 @@ from hotmend.server.storage.database import Database
 @dataclass(frozen=True)
 class Control:
     """``base_url``: where clients reach the server, without a slash at the end; ``orders``: the
-    agents that wait for one."""
+    agents that wait for one; ``log``: the audit log's checkpoints; ``provider``: where
+    people may log in, too; ``guesses``: of secrets."""
 
     database: Database
     folder: DataFolder
     base_url: str
     tokens: Tokens
     orders: Waiting
+    log: Checkpoints
+    provider: Provider | None = None
+    guesses: Guesses = field(default_factory=Guesses)
     clock: Callable[[], float] = field(default=time.time)
 
     @property
@@ -40,8 +47,10 @@ def prepared(
     base_url: str,
     database_url: str = "",
     clock: Callable[[], float] = time.time,
+    elsewhere: ProviderSettings | None = None,
 ) -> Control:
-    """With the tables up to date. Raises ServerError."""
+    """With the tables up to date. ``elsewhere``: where people may log in, too. Raises
+    ServerError."""
     database = Database(database_url or folder.database)
     database.migrate()
     tokens = Tokens(folder.token_key, folder.tenant, f"{base_url}/adfs", base_url)
@@ -50,4 +59,8 @@ def prepared(
         with database.reading() as connection:
             return runs.with_orders(connection, machines)
 
-    return Control(database, folder, base_url, tokens, Waiting(look), clock)
+    log = Checkpoints(database, folder.audit_key, f"hotmend/{folder.tenant}", clock)
+    provider = Provider(elsewhere, base_url) if elsewhere is not None else None
+    return Control(
+        database, folder, base_url, tokens, Waiting(look), log, provider=provider, clock=clock
+    )

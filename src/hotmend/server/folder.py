@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import RSAKey
 
 from hotmend.server import certificates
@@ -35,6 +37,8 @@ class DataFolder:
             folder._make("tenant", lambda: str(uuid.uuid4()).encode())
             folder._make("subscription", lambda: str(uuid.uuid4()).encode())
             folder._make("token-key.pem", lambda: RSAKey.generate_key(2048).as_pem(private=True))
+            folder._make("audit-key.pem", _new_audit_key)
+            folder._make("cookie-key", lambda: secrets.token_urlsafe(32).encode())
             if not (path / "ca.pem").exists():
                 folder._write_pair("ca", certificates.new_authority(now))
             if not folder._lasts(hosts, now):
@@ -60,6 +64,18 @@ class DataFolder:
     @property
     def token_key(self) -> RSAKey:
         return RSAKey.import_key(self._read("token-key.pem"))
+
+    @property
+    def cookie_key(self) -> str:
+        """With which cookies that say more than a random number are signed."""
+        return self._read("cookie-key").decode()
+
+    @property
+    def audit_key(self) -> Ed25519PrivateKey:
+        """With which checkpoints of the audit log are signed."""
+        key = serialization.load_pem_private_key(self._read("audit-key.pem"), password=None)
+        assert isinstance(key, Ed25519PrivateKey)
+        return key
 
     @property
     def database(self) -> str:
@@ -109,6 +125,14 @@ class DataFolder:
             return (self.path / name).read_bytes()
         except OSError as error:
             raise ServerError(f"{error.filename}: {error.strerror}") from None
+
+
+def _new_audit_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
 
 
 def own_names() -> list[str]:

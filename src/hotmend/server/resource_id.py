@@ -14,6 +14,7 @@ _WORDS = (
     *("versions", "vmSizes", "usages", "operationStatuses", "validate"),
     *("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources", "Microsoft.Storage"),
     *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history"),
+    *("auditEntries", "auditCheckpoint", "principals", "rotate", "assignments"),
     *("Microsoft.ResourceGraph", "Microsoft.HybridCompute", "Microsoft.Maintenance"),
     *("virtualMachines", "availabilitySets", "virtualMachineScaleSets", "instanceView"),
     *("assessPatches", "installPatches", "start", "restart", "powerOff", "deallocate", "reapply"),

@@ -33,13 +33,13 @@ class Access:
     def caller(self, request: Request) -> Principal:
         """Who is calling. Raises ArmError."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        subject = None
+        holder = None
         if kind.lower() == "bearer":
-            subject = self._control.tokens.subject(token, self._control.clock())
-        if subject is not None:
+            holder = self._control.tokens.holder(token, self._control.clock())
+        if holder is not None:
             with self._control.database.reading() as connection:
-                found = principals.known(connection, subject)
-            if found is not None:
+                found = principals.known(connection, holder.principal)
+            if found is not None and found.generation == holder.generation:
                 return found
         raise ArmError(
             401,

@@ -62,6 +62,11 @@ def routes(control: Control) -> list[BaseRoute]:
         if grant not in _GRANTS:
             return _error(400, "unsupported_grant_type", f"one of {', '.join(_GRANTS)}")
         name, secret = _credentials(request, form, person=grant == "password")
+        place = request.client.host if request.client else ""
+        if not control.guesses.allowed(name, place, control.clock()):
+            return _error(
+                429, "temporarily_unavailable", "too many tries; wait a quarter of an hour"
+            )
 
         def look() -> principals.Principal | None:
             with control.database.reading() as connection:
@@ -69,8 +74,9 @@ def routes(control: Control) -> list[BaseRoute]:
 
         principal = await run_in_threadpool(look)
         if principal is None or principal.person != (grant == "password"):
+            control.guesses.wrong(name, place)
             return _error(401, "invalid_client", "name or secret are wrong")
-        issued = control.tokens.issue(principal.id, control.clock())
+        issued = control.tokens.issue(principal.id, control.clock(), principal.generation)
         return JSONResponse(
             {
                 "token_type": "Bearer",

@@ -60,6 +60,9 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Microsoft.Compute/virtualMachines/assessPatches/action": _WORK,
     "Microsoft.Compute/virtualMachines/installPatches/action": _WORK,
     "Hotmend.Fleet/machines/read": _READ,
+    "Hotmend.Fleet/audit/read": _READ,
+    "Hotmend.Fleet/principals/read": _ADMIN,
+    "Hotmend.Fleet/principals/write": _ADMIN,
     "Hotmend.Fleet/enrolmentCodes/write": _APPROVE,
 }
 

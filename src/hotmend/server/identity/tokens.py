@@ -13,6 +13,15 @@ from joserfc.jwt import JWTClaimsRegistry
 
 LIFE_S = 3600
 _ALGORITHM = "RS256"
+_GENERATION = "hotmend_generation"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """``generation``: of the principal, when the token was issued."""
+
+    principal: str
+    generation: int
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,8 @@ class Tokens:
     issuer: str
     audience: str
 
-    def issue(self, principal: str, now: float) -> str:
-        """A token for an hour."""
+    def issue(self, principal: str, now: float, generation: int = 0) -> str:
+        """A token for an hour, or until the principal's next ``generation``."""
         claims = {
             "iss": self.issuer,
             "aud": self.audience,
@@ -37,10 +46,11 @@ class Tokens:
             "nbf": int(now),
             "exp": int(now) + LIFE_S,
             "ver": "1.0",
+            _GENERATION: generation,
         }
         return jwt.encode({"alg": _ALGORITHM, "kid": self.key.thumbprint()}, claims, self.key)
 
-    def subject(self, token: str, now: float) -> str | None:
+    def holder(self, token: str, now: float) -> Holder | None:
         """Who comes with ``token``; None for one that is not good now."""
         try:
             decoded = jwt.decode(token, self.key, algorithms=[_ALGORITHM])
@@ -54,7 +64,7 @@ class Tokens:
             ).validate(decoded.claims)
         except (JoseError, ValueError, TypeError):
             return None
-        return str(decoded.claims["sub"])
+        return Holder(str(decoded.claims["sub"]), int(decoded.claims.get(_GENERATION, 0)))
 
     def public_keys(self) -> dict[str, Any]:
         """As the JWKS document has them."""

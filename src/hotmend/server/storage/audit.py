@@ -1,88 +1,112 @@
-"""The audit log: every change of state, each row's digest over itself and the one before."""
+"""The audit log: every change of state, chained, and under a Merkle tree that only grows.
+
+Appending costs the same however long the log is: one row says how far it goes (``audit_head``, with
+the tree's peaks), and the roots of full subtrees are kept for proofs (``audit_nodes``).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, insert, select, update
 
-from hotmend.server.storage.tables import audit
+from hotmend.model import merkle
+from hotmend.model.audit_log import Checked, Entry, digest_of, leaf_of
+from hotmend.server.errors import ServerError
+from hotmend.server.storage.tables import audit, audit_head, audit_nodes
 
-_BEGINNING = "0" * 64
+_PAGE = 1000
+_TAKE = (
+    update(audit_head)
+    .values(size=audit_head.c.size + 1)
+    .returning(audit_head.c.size, audit_head.c.digest, audit_head.c.peaks)
+)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """``digest``: SHA-256 over the entry and the digest before, hexadecimal."""
+class Head:
+    """How long the log is, and the root of its tree."""
 
-    number: int
-    time: float
-    who: str
-    what: str
-    subject: str
-    details: dict[str, Any]
+    size: int
     digest: str
+    root: bytes
 
 
 def append(
     connection: Connection, now: float, who: str, what: str, subject: str, details: dict[str, Any]
 ) -> None:
     """Write down that ``who`` did ``what`` to ``subject``."""
-    if connection.dialect.name == "postgresql":
-        # Two replicas would take the same number: one after the other.
-        connection.execute(text("SELECT pg_advisory_xact_lock(7468)"))
-    last = connection.execute(
-        select(audit.c.number, audit.c.digest).order_by(audit.c.number.desc()).limit(1)
-    ).first()
-    number, before = (last.number + 1, last.digest) if last is not None else (1, _BEGINNING)
-    digest = digest_of(before, number, now, who, what, subject, details)
-    connection.execute(
-        insert(audit).values(
-            number=number,
-            time=now,
-            who=who,
-            what=what,
-            subject=subject,
-            details=details,
-            digest=digest,
-        )
+    # The head is written first: whoever else appends, here or in another replica, waits for it.
+    number, before, peaks = connection.execute(_TAKE).one()
+    blank = Entry(number, float(now), who, what, subject, details, "")
+    entry = replace(blank, digest=digest_of(before, blank))
+    connection.execute(insert(audit).values(**vars(entry)))
+    grown, made = merkle.appended(number - 1, _split(peaks), leaf_of(entry.digest))
+    if made:
+        rows = [{"level": level, "index": index, "hash": root} for level, index, root in made]
+        connection.execute(insert(audit_nodes), rows)
+    connection.execute(update(audit_head).values(digest=entry.digest, peaks=b"".join(grown)))
+
+
+def head(connection: Connection) -> Head:
+    """As it is now."""
+    row = connection.execute(select(audit_head)).one()
+    return Head(row.size, row.digest, merkle.root_of(_split(row.peaks)))
+
+
+def page(connection: Connection, after: int, most: int = _PAGE) -> list[Entry]:
+    """Entries in their order, from the one after number ``after`` on."""
+    rows = connection.execute(
+        select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(most)
     )
+    return [Entry(**row._mapping) for row in rows]
 
 
-def entries(connection: Connection, after: int = 0) -> Iterator[Entry]:
-    """In their order."""
-    for row in connection.execute(
-        select(audit).where(audit.c.number > after).order_by(audit.c.number)
-    ):
-        yield Entry(**row._mapping)
+def entries(connection: Connection) -> Iterator[Entry]:
+    """All, in their order."""
+    after = 0
+    while found := page(connection, after):
+        yield from found
+        after = found[-1].number
 
 
-def first_wrong(connection: Connection) -> int | None:
-    """The number of the first entry that is not as it was written, or is missing."""
-    before, expected = _BEGINNING, 1
-    for e in entries(connection):
-        right = digest_of(before, e.number, e.time, e.who, e.what, e.subject, e.details)
-        if e.number != expected or e.digest != right:
-            return expected
-        before, expected = e.digest, expected + 1
-    return None
+def problem(connection: Connection) -> str:
+    """What is not as it was written; "" when all is. What was cut off and forgotten by every row,
+    or written anew from somewhere on, only a checkpoint tells."""
+    known, log = head(connection), Checked()
+    for entry in entries(connection):
+        if not log.take(entry):
+            return f"entry {log.size + 1} is missing or not as it was written"
+    if log.size != known.size:
+        return f"entry {log.size + 1} is missing: the log had {known.size}"
+    if (log.digest, log.root) != (known.digest, known.root):
+        return "the head of the log is not that of its entries"
+    return ""
 
 
-def digest_of(
-    before: str,
-    number: int,
-    time: float,
-    who: str,
-    what: str,
-    subject: str,
-    details: dict[str, Any],
-) -> str:
-    """Over a canonical form: anybody can compute it again."""
-    content = json.dumps(
-        [before, number, time, who, what, subject, details], sort_keys=True, separators=(",", ":")
-    )
-    return hashlib.sha256(content.encode()).hexdigest()
+def consistency(connection: Connection, first: int, second: int) -> list[bytes]:
+    """That the log of ``second`` entries begins with that of ``first``. Raises ServerError where
+    the log does not have what that takes."""
+
+    def node(level: int, index: int) -> bytes:
+        if level == 0:
+            wanted = select(audit.c.digest).where(audit.c.number == index + 1)
+            digest = connection.execute(wanted).scalar()
+            found = leaf_of(digest) if digest is not None else None
+        else:
+            wanted_node = select(audit_nodes.c.hash).where(
+                audit_nodes.c.level == level, audit_nodes.c.index == index
+            )
+            found = connection.execute(wanted_node).scalar()
+        if found is None:
+            raise ServerError(f"the audit log does not have {second} entries")
+        return bytes(found)
+
+    return merkle.consistency(node, first, second) if first else []
+
+
+def _split(peaks: bytes) -> list[bytes]:
+    size = merkle.HASH_BYTES
+    return [peaks[at : at + size] for at in range(0, len(peaks), size)]

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -194,7 +195,42 @@ principals = Table(
     Column("name", String(256), nullable=False, unique=True),
     Column("person", Boolean, nullable=False),
     Column("secret", String(256), nullable=False),
+    Column("elsewhere", String(512), unique=True),  # issuer and subject at an OpenID provider
+    Column("generation", Integer, nullable=False),
     Column("created", Float, nullable=False),
+)
+
+# People in a browser. Only the cookie's digest is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("principal", String(36), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("began", Float, nullable=False),
+    Column("used", Float, nullable=False),
+    Index("sessions_of_a_principal", "principal"),
+)
+
+# The link with which the first admin comes.
+first_admin_links = Table(
+    "first_admin_links",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("expires", Float, nullable=False),
+)
+
+# What somebody asked for and a second person approves.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("what", String(128), nullable=False),
+    Column("subject", String(1024), nullable=False),
+    Column("asked_by", String(36), nullable=False),
+    Column("asked", Float, nullable=False),
+    Column("approved_by", String(36)),
+    Index("approvals_of_a_subject", "what", "subject"),
 )
 
 # Who may do what, where: ``scope`` is the lower-case beginning of a resource id, "/" for all.
@@ -225,4 +261,31 @@ audit = Table(
     Column("subject", String(1024), nullable=False),
     Column("details", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+)
+
+# One row: how many entries the log has, the last one's digest, the peaks of its Merkle tree.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("size", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+)
+
+# Roots of the tree's full subtrees of 2**level entries, level 1 and up.
+audit_nodes = Table(
+    "audit_nodes",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("index", Integer, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+# What the server signed of the log, as signed notes.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", Integer, primary_key=True, autoincrement=False),
+    Column("time", Float, nullable=False),
+    Column("note", String(1024), nullable=False),
 )

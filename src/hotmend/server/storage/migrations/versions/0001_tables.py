@@ -154,8 +154,34 @@ def upgrade() -> None:
         sa.Column("name", sa.String(256), nullable=False, unique=True),
         sa.Column("person", sa.Boolean, nullable=False),
         sa.Column("secret", sa.String(256), nullable=False),
+        sa.Column("elsewhere", sa.String(512), unique=True),
+        sa.Column("generation", sa.Integer, nullable=False),
         sa.Column("created", sa.Float, nullable=False),
     )
+    op.create_table(
+        "sessions",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("principal", sa.String(36), nullable=False),
+        sa.Column("csrf", sa.String(64), nullable=False),
+        sa.Column("began", sa.Float, nullable=False),
+        sa.Column("used", sa.Float, nullable=False),
+    )
+    op.create_index("sessions_of_a_principal", "sessions", ["principal"])
+    op.create_table(
+        "first_admin_links",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("expires", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("what", sa.String(128), nullable=False),
+        sa.Column("subject", sa.String(1024), nullable=False),
+        sa.Column("asked_by", sa.String(36), nullable=False),
+        sa.Column("asked", sa.Float, nullable=False),
+        sa.Column("approved_by", sa.String(36)),
+    )
+    op.create_index("approvals_of_a_subject", "approvals", ["what", "subject"])
     op.create_table(
         "assignments",
         sa.Column("principal", sa.String(36), sa.ForeignKey("principals.id"), primary_key=True),
@@ -176,4 +202,23 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(1024), nullable=False),
         sa.Column("details", sa.JSON, nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
+    )
+    head = op.create_table(
+        "audit_head",
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("peaks", sa.LargeBinary, nullable=False),
+    )
+    op.bulk_insert(head, [{"size": 0, "digest": "0" * 64, "peaks": b""}])
+    op.create_table(
+        "audit_nodes",
+        sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("index", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("hash", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "checkpoints",
+        sa.Column("size", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("time", sa.Float, nullable=False),
+        sa.Column("note", sa.String(1024), nullable=False),
     )

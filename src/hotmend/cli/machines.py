@@ -1,0 +1,42 @@
+"""``hotmend machines``: the fleet, a line for each machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.table import Table
+
+from hotmend.cli.fleet import as_object_option, fleet, name_of, print_object, print_table, when
+
+
+@click.command("machines")
+@as_object_option
+def command(as_object: bool) -> None:
+    """List the machines of the fleet."""
+    found = fleet().machines()
+    if as_object:
+        print_object(machines=found)
+        return
+    table = Table("machine", "agent", "assessed", "critical, security", "other", "restart", "id")
+    for machine in found:
+        urgent, other = machine["criticalAndSecurityPatchCount"], machine["otherPatchCount"]
+        table.add_row(
+            name_of(machine),
+            "✓ connected"
+            if machine["connected"]
+            else f"✗ silent since {when(machine['lastSeen'])}",
+            when(machine["assessed"]),
+            "unknown" if urgent is None else str(urgent),
+            "unknown" if other is None else str(other),
+            "⧗ pending" if machine["rebootPending"] else "",
+            machine["id"],
+        )
+    print_table(table)
+    click.echo(f"{len(found)} machines", err=True)
+
+
+def _agent(machine: dict[str, Any]) -> str:
+    if machine["connected"]:
+        return "✓ connected"
+    return f"✗ silent since {when(machine['lastSeen'])}"

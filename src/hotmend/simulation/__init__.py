@@ -1,0 +1,1 @@
+"""Machines that are not there: agents over the real wire, marked simulated wherever they show."""
