@@ -48,6 +48,15 @@ machines = Table(
     Column("heard", BigInteger, nullable=False),
 )
 
+# How a machine with an agent says it is, the last time it said so; ``told``: when we heard it.
+health = Table(
+    "health",
+    metadata,
+    Column("machine", String(36), primary_key=True),
+    Column("told", Float, nullable=False),
+    Column("content", JSON, nullable=False),
+)
+
 # One-time codes. Only the digest is kept.
 codes = Table(
     "codes",
