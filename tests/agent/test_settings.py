@@ -106,7 +106,7 @@ def test_what_is_not_understood_is_refused_as_a_whole(file: Path, text: str, why
 def test_the_effective_settings_are_shown_with_their_sources(file: Path) -> None:
     shown = CliRunner().invoke(command, ["show", "--settings", str(file)])
     assert shown.exit_code == 0
-    assert f"may_restart     no      {file}" in shown.output
+    assert f"may_restart     no       {file}" in shown.output
     assert "assess_every_s  86400 s  built in" in shown.output
     assert "front page: GET http://127.0.0.1:8080/healthz → 204 every 5 s" in shown.output
     rows = json.loads(
