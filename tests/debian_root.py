@@ -91,6 +91,7 @@ def debian_root(folder: Path, *packages: str) -> Iterator[DebianRoot]:
         assert keeper.stdout.readline() == "ready\n"
         children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children")
         root = DebianRoot(path, int(children.read_text()))
+        (path / "etc/hosts").write_text("127.0.0.1 localhost\n")
         if packages:
             # Nobody may start a service outside of the namespaces.
             policy = path / "usr/sbin/policy-rc.d"

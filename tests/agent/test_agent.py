@@ -53,6 +53,15 @@ def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
     assert len(ended(machine, RunKind.ASSESS)) == 2
 
 
+def test_it_does_not_assess_before_it_knows_which_releases_there_are(
+    machine: FakeMachine,
+) -> None:
+    agent = machine.agent()
+    assert not agent.turn()
+    agent.exchange(machine.link, 0)
+    assert agent.turn()
+
+
 def test_machines_that_began_together_do_not_assess_together() -> None:
     """And none later than a day after the last time."""
     began = [1_000_000.0 + number * 1e-6 for number in range(1000)]

@@ -108,6 +108,8 @@ class Agent:
         for order in self._journal.waiting():
             self._carry_out(order)
             return True
+        if not self._journal.noted("heard"):
+            return False  # what the control plane selects is not known yet
         last = self._journal.noted("assessed")
         if not last or self._clock() >= next_assessment(float(last), self._assess_every_s):
             self._assess(str(uuid.uuid4()))
@@ -223,6 +225,7 @@ class Agent:
         """Hear of orders; whether there are new ones. Raises LinkError, RefusedByServer."""
         polled = link.orders(Poll(wait_s, self._journal.known()))
         self._journal.note("releases", "\n".join(polled.releases))
+        self._journal.note("heard", str(self._clock()))
         return any([self._journal.take(order) for order in polled.orders])
 
     def send(self, link: Link) -> bool:

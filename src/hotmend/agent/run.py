@@ -127,13 +127,15 @@ def _polling(
     agent: Agent, folder: AgentFolder, _: threading.Event, say: Callable[[str], None]
 ) -> None:
     link, back_off = None, BackOff(random.random)
+    wait_s = 0.0  # at first, to hear at once which releases there are
     while True:
         try:
             link = link or _link(folder)
             if _renewed(folder, link):
                 link = None
                 continue
-            agent.exchange(link, POLL_S)
+            agent.exchange(link, wait_s)
+            wait_s = POLL_S
             back_off.answered()
         except (LinkError, RefusedByServer, AgentError) as error:
             say(str(error))
