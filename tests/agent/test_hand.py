@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -53,6 +54,17 @@ def test_it_installs_and_restarts_no_service(folder: Path, commands: Commands) -
     assert (folder / "log").read_text() == "install libxml2=2.9.14+dfsg-1.3~deb12u6\nrestart\n"
     assert "exit 101" in (folder / "seen").read_text(), "policy-rc.d says no meanwhile"
     assert not (folder / "policy-rc.d").exists(), "and is gone afterwards"
+
+
+def test_packages_find_the_usual_umask(folder: Path, commands: Commands) -> None:
+    (folder / "apt").write_text(f"#!/bin/sh\numask > {folder}/umask\n")
+    before = os.umask(0o077)
+    try:
+        with lend(commands) as hand:
+            hand.install("libxml2", "2")
+    finally:
+        os.umask(before)
+    assert (folder / "umask").read_text() == "0022\n"
 
 
 def test_what_fails_is_said_and_leaves_nothing(folder: Path, commands: Commands) -> None:

@@ -28,6 +28,8 @@ _INSTALL = (
     *("apt-get", "-y", "-q", "install", "--only-upgrade", "--no-install-recommends"),
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
 )
+# What packages' scripts expect; the agent's own is stricter.
+_UMASK = 0o022
 _RESTART = ("shutdown", "-r", "now")
 
 
@@ -155,7 +157,12 @@ def _run(words: Sequence[str]) -> None:
     }
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            text=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            umask=_UMASK,
         )
     except OSError as error:
         raise AgentError(f"{words[0]}: {error.strerror}") from None
