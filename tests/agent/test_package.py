@@ -107,6 +107,9 @@ def test_installed_used_and_purged(root: DebianRoot, packages: list[Path], tmp_p
                 lambda: ask(f"{machine}Hotmend.Fleet/machines/here/health", None),
                 lambda found: found.get("processesIntact") == len(before),
             )
+            # Its certificate is good for the server's mutual TLS; nothing of it is world-readable.
+            for secret in ("hotmend/agent/identity.pem", "hotmend-server/ca-key.pem"):
+                assert (root.path / "var/lib" / secret).stat().st_mode & 0o077 == 0
     assert serving(root) == before, "no process was restarted"
     assert root.version("nginx") == NEW.version, "and the disk is right, too"
     assert {f"nginx={NEW.version}", f"nginx={NEW.version}+hotpatch"} <= set(standing["installed"])

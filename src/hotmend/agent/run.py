@@ -109,6 +109,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         for _ in watch(_Impatient(source), attempt, attempt):
             while agent.turn():
                 health.look()
+                health.verify()
                 news.set()
             health.turn()
 
