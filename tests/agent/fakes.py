@@ -27,6 +27,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.release.classification import Classification
 from hotmend.release.debian_catalogue import of_update
 from hotmend.release.parity import Update
+from hotmend.surgery.order import Stale
 
 FACTS = Facts("host", "debian", "12", "6.1", "0", 0.0)
 DATA = b"a hotpatch"
@@ -45,6 +46,8 @@ class FakeSurgery:
     processes: dict[int, bool] = field(default_factory=lambda: {10: False, 11: False})
     stubborn: set[int] = field(default_factory=set)
     applied: list[int] = field(default_factory=list)
+    old_files: tuple[Stale, ...] = ()
+    differing: set[int] = field(default_factory=set)
 
     def look(self, data: bytes) -> Seen:
         assert data == DATA
@@ -64,6 +67,19 @@ class FakeSurgery:
                 self.applied.append(pid)
                 outcomes.append(Outcome(pid, "nginx", OutcomeKind.APPLIED, 0.1))
         return tuple(outcomes)
+
+    def verify(self) -> tuple[Outcome, ...]:
+        found = []
+        for pid, has in self.processes.items():
+            if pid in self.differing:
+                no = Refusal(RefusalCode.BYTES_DIFFER, "nginx: at 0x10 there is 00 instead of 11")
+                found.append(Outcome(pid, "nginx", OutcomeKind.REFUSED, refusal=no))
+            elif has:
+                found.append(Outcome(pid, "nginx", OutcomeKind.ALREADY))
+        return tuple(found)
+
+    def stale(self) -> tuple[Stale, ...]:
+        return self.old_files
 
 
 @dataclass
@@ -94,6 +110,9 @@ class FakePackages:
 
     def upgrades(self) -> list[Upgrade]:
         return self.newer
+
+    def files(self, name: str) -> frozenset[str]:
+        return frozenset({f"/usr/sbin/{name}"})
 
 
 @dataclass

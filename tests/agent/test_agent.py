@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.fakes import DATA, FakeMachine
-from hotmend.agent.agent import ASSESS_EVERY_S
+from hotmend.agent.agent import ASSESS_EVERY_S, next_assessment
 from hotmend.agent.errors import LinkError
 from hotmend.model.agent_messages import (
     InstallationState,
@@ -19,6 +19,7 @@ from hotmend.model.agent_messages import (
     RunStatus,
     Selection,
 )
+from hotmend.surgery.order import Stale
 
 SECURITY = Selection(("Security",))
 
@@ -44,12 +45,31 @@ def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
     assert len(first) == 1 and first[0].assessment is not None
     assert [p.article for p in first[0].assessment.patches] == ["nginx=2", "nginx=2+hotpatch"]
     assert first[0].assessment.patches[1].outdated == (10, 11)
-    machine.now += ASSESS_EVERY_S - 1
+    machine.now = next_assessment(machine.now, ASSESS_EVERY_S) - 1
     machine.settle(agent)
     assert len(ended(machine, RunKind.ASSESS)) == 1
     machine.now += 1
     machine.settle(agent)
     assert len(ended(machine, RunKind.ASSESS)) == 2
+
+
+def test_it_does_not_assess_before_it_knows_which_releases_there_are(
+    machine: FakeMachine,
+) -> None:
+    agent = machine.agent()
+    assert not agent.turn()
+    agent.exchange(machine.link, 0)
+    assert agent.turn()
+
+
+def test_machines_that_began_together_do_not_assess_together() -> None:
+    """And none later than a day after the last time."""
+    began = [1_000_000.0 + number * 1e-6 for number in range(1000)]
+    waits = [next_assessment(last, ASSESS_EVERY_S) - last for last in began]
+    assert max(waits) <= ASSESS_EVERY_S and min(waits) >= 0.95 * ASSESS_EVERY_S
+    slots = [int(wait // 60) for wait in waits]
+    assert max(slots.count(slot) for slot in set(slots)) <= 50
+    assert next_assessment(began[0], 10.0) == next_assessment(began[0], 10.0), "drawn once"
 
 
 def test_an_installation_reaches_memory_and_disk_without_a_restart(machine: FakeMachine) -> None:
@@ -78,6 +98,40 @@ def test_a_process_that_stays_old_is_a_failure_with_its_reason(machine: FakeMach
     latest = ended(machine, RunKind.ASSESS)[-1].assessment
     assert latest is not None and latest.patches[-1].outdated == (11,)
     assert latest.patches[-1].patched == (10,)
+
+
+def test_a_package_on_the_disk_names_who_runs_the_old_code(machine: FakeMachine) -> None:
+    mine, other = ("/usr/sbin/nginx",), ("/usr/lib/other.so",)
+    machine.surgery.old_files = (Stale(10, "nginx", mine), Stale(77, "cron", other))
+    machine.link.orders_waiting = [install()]
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.SUCCEEDED and run.installation is not None
+    disk = next(p for p in run.installation.patches if p.article == "nginx=2")
+    assert disk.because == (
+        "no service was restarted: nginx 10 run the old code until they are restarted"
+    )
+    assert [(p.pid, p.kind, p.because) for p in disk.processes] == [
+        (10, "outdated", "restart-of-the-process")
+    ]
+    assert run.installation.reboot is RebootStatus.NOT_NEEDED
+    latest = ended(machine, RunKind.ASSESS)[-1].assessment
+    assert latest is not None and [p.pid for p in latest.stale] == [10, 77]
+
+
+def test_old_code_in_process_1_asks_for_a_restart_of_the_machine(machine: FakeMachine) -> None:
+    machine.surgery.old_files = (Stale(1, "systemd", ("/usr/sbin/nginx",)),)
+    machine.link.orders_waiting = [install(RebootSetting.IF_REQUIRED)]
+    machine.settle(machine.agent())
+    assert machine.hands.restarts == 1
+    (disk,) = [
+        p
+        for report in machine.link.heard
+        if report.run is not None and report.run.installation is not None
+        for p in report.run.installation.patches
+        if p.article == "nginx=2"
+    ]
+    assert disk.because.endswith("systemd 1 run the old code until the machine restarts")
 
 
 def test_an_order_is_carried_out_once_however_often_it_comes(machine: FakeMachine) -> None:

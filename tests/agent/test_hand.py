@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,17 @@ def test_it_installs_and_restarts_no_service(folder: Path, commands: Commands) -
     assert not (folder / "policy-rc.d").exists(), "and is gone afterwards"
 
 
+def test_packages_find_the_usual_umask(folder: Path, commands: Commands) -> None:
+    (folder / "apt").write_text(f"#!/bin/sh\numask > {folder}/umask\n")
+    before = os.umask(0o077)
+    try:
+        with lend(commands) as hand:
+            hand.install("libxml2", "2")
+    finally:
+        os.umask(before)
+    assert (folder / "umask").read_text() == "0022\n"
+
+
 def test_what_fails_is_said_and_leaves_nothing(folder: Path, commands: Commands) -> None:
     (folder / "code").write_text("100")
     with lend(commands) as hand, pytest.raises(AgentError, match="ended with 100"):
@@ -61,11 +74,30 @@ def test_what_fails_is_said_and_leaves_nothing(folder: Path, commands: Commands)
     assert not (folder / "policy-rc.d").exists()
 
 
-def test_a_policy_of_the_owners_is_kept(folder: Path, commands: Commands) -> None:
+def test_a_policy_of_the_owners_is_back_afterwards(folder: Path, commands: Commands) -> None:
+    """And allows nothing meanwhile."""
     commands.policy.write_text("#!/bin/sh\nexit 0\n")
+    for code in ("0", "100"):
+        (folder / "code").write_text(code)
+        with lend(commands) as hand, suppress(AgentError):
+            hand.install("libxml2", "2")
+        assert "exit 101" in (folder / "seen").read_text()
+        assert commands.policy.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_killed_agents_next_one_gives_the_owners_policy_back(
+    commands: Commands, written: bool
+) -> None:
+    kept = commands.policy.with_name("policy-rc.d.hotmend-kept")
+    kept.write_text("#!/bin/sh\nexit 0\n")
+    if written:
+        commands.policy.write_text(
+            "#!/bin/sh\n# written by the Hotmend agent while it installs: no service is restarted\n"
+        )
     with lend(commands) as hand:
-        hand.install("libxml2", "2")
-    assert commands.policy.read_text() == "#!/bin/sh\nexit 0\n"
+        hand.restart()
+    assert commands.policy.read_text() == "#!/bin/sh\nexit 0\n" and not kept.exists()
 
 
 def test_a_policy_that_a_killed_agent_left_is_taken_back(commands: Commands) -> None:

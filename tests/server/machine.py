@@ -13,6 +13,7 @@ from hotmend.model.agent_messages import (
     AvailablePatch,
     Enrol,
     Facts,
+    Health,
     Poll,
     Polled,
     Report,
@@ -50,11 +51,13 @@ class Machine:
     def poll(self, wait_s: float = 0.0, known: tuple[str, ...] = ()) -> Polled:
         return self.link.orders(Poll(wait_s, known))
 
-    def report(self, run: Run | None = None, number: int | None = None) -> Reported:
+    def report(
+        self, run: Run | None = None, number: int | None = None, health: Health | None = None
+    ) -> Reported:
         if number is None:
             self.number += 1
             number = self.number
-        return self.link.report(Report(number, time.time(), FACTS, run))
+        return self.link.report(Report(number, time.time(), FACTS, run, health))
 
     def assessed(self, identifier: str, *patches: AvailablePatch) -> Run:
         now = time.time()

@@ -22,7 +22,18 @@ from sqlalchemy import select
 from hotmend.agent.errors import LinkError, RefusedByServer
 from hotmend.agent.identity import new_request
 from hotmend.agent.link import HttpsLink
-from hotmend.model.agent_messages import Enrol, Order, Renew, RunKind
+from hotmend.model.agent_messages import (
+    Drift,
+    Ended,
+    Ending,
+    Enrol,
+    Health,
+    Order,
+    ProbeResult,
+    Renew,
+    Reported,
+    RunKind,
+)
 from hotmend.server import certificates
 from hotmend.server.storage import runs, tables
 from server.conftest import Plane
@@ -46,6 +57,7 @@ def everything(plane: Plane) -> list[object]:
         )
         columns = [c for c in tables.machines.c if c.name != "seen"]
         found += list(connection.execute(select(*columns).order_by(tables.machines.c.id)))
+        found += list(connection.execute(select(tables.health)))
         found += list(connection.execute(select(tables.audit)))
     return found
 
@@ -115,6 +127,7 @@ def test_a_code_is_good_for_an_hour(plane: Plane) -> None:
     ("csr", "why"),
     [
         (lambda: request(rsa.generate_private_key(65537, 1024)), "1024 bits"),
+        (lambda: request(ec.generate_private_key(ec.SECP192R1())), "192 bits"),
         (lambda: request(ed25519.Ed25519PrivateKey.generate()), "neither RSA nor"),
         (lambda: "not a request", "is none"),
         (lambda: good()[:200], "is none"),
@@ -293,22 +306,69 @@ def test_messages_that_are_late_repeated_or_anothers_change_nothing(
     assert other.report().accepted
     before = everything(plane)
     refused = 0
+    kinds = [0] * 5
     for _ in range(_MESSAGES):
-        run = chance.choice(theirs)
-        match chance.randrange(4):
+        run, kind = chance.choice(theirs), chance.randrange(5)
+        health = Health(chance.uniform(0, 1e9)) if chance.random() < 0.3 else None
+        kinds[kind] += 1
+        match kind:
             case 0:  # again
-                answer = machine.report(run, number=chance.randint(1, machine.number))
+                number = chance.randint(1, machine.number)
+                answer = machine.report(run, number, health)
             case 1:  # out of order
-                answer = other.report(None, number=chance.randint(-5, 1_000_000))
+                answer = other.report(None, chance.randint(-5, 1_000_000), health)
             case 2:  # another machine's, which has ended
-                answer = other.report(replace(run, problem="x"), number=1_000_000)
-            case _:  # another machine's, which waits
+                answer = other.report(replace(run, problem="x"), 1_000_000, health)
+            case 3:  # another machine's, which waits
                 foreign = replace(run, id=open_order.id, kind=RunKind.INSTALL)
-                answer = other.report(foreign, number=chance.randint(0, 1_000_000))
+                answer = other.report(foreign, chance.randint(0, 1_000_000), health)
+            case _:  # good, but for a certificate that is too old, or not valid yet
+                plane.clock.ahead = chance.choice([-1, 1]) * chance.uniform(25, 900) * 3600
+                number = machine.number + chance.randint(1, 1000)
+                try:
+                    answer = machine.report(run, number, health)
+                except RefusedByServer as no:
+                    assert "valid" in str(no)
+                    answer = Reported(False)
+                finally:
+                    plane.clock.ahead = 0.0
         refused += not answer.accepted
-    assert refused == (_MESSAGES)
+    print("again, out of order, another's ended, another's waiting, certificate:", kinds)
+    assert refused == _MESSAGES
     assert everything(plane) == before
-    assert machine.report().accepted, "and the next good one is taken"
+    good = replace(theirs[0], id=runs.new_id())
+    assert machine.report(good, health=Health(1.0)).accepted, "and the next good one is taken"
+    assert everything(plane) != before, "and would have been seen"
+
+
+def test_health_is_kept_and_shown_with_its_times(plane: Plane, machine: Machine) -> None:
+    name = machine.resource.rpartition("/")[2]
+    path = f"resourceGroups/fleet/providers/Hotmend.Fleet/machines/{name}/health"
+    nothing = plane.call("GET", path).body
+    assert nothing["connected"] and nothing["told"] is None
+    ended = Ended(17, "nginx", 1_000_000.0, Ending.CRASHED, 11)
+    drift = Drift(18, "nginx", "bytes-differ: …")
+    probe = ProbeResult("front page", False, 1_000_060.0, 5.0, "answered 500")
+    health = Health(1_000_060.0, 1_000_030.0, 3, (drift,), (ended,), (probe,))
+    assert machine.report(health=health).accepted
+    shown = plane.call("GET", path).body
+    assert shown["observed"].startswith("1970-01-12T13:47:40")
+    assert shown["memoryVerified"].startswith("1970-01-12T13:47:10")
+    assert shown["processesIntact"] == 3
+    assert shown["processesDrifted"] == [
+        {"pid": 18, "command": "nginx", "because": "bytes-differ: …"}
+    ]
+    (process,) = shown["processesEnded"]
+    assert (process["pid"], process["ending"], process["number"]) == (17, "crashed", 11)
+    (seen,) = shown["probes"]
+    assert (seen["name"], seen["healthy"], seen["because"]) == ("front page", False, "answered 500")
+    plane.clock.ahead = 600
+    try:
+        assert plane.call("GET", path).body["connected"] is False, "silence is not health"
+    finally:
+        plane.clock.ahead = 0.0
+    assert not machine.report(number=1, health=Health(9.0)).accepted
+    assert plane.call("GET", path).body["observed"] == shown["observed"]
 
 
 def test_another_machines_order_cannot_be_ended(

@@ -7,13 +7,15 @@ work and is called for ever; ``exchange`` is one talk with the control plane, on
 from __future__ import annotations
 
 import json
+import random
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Protocol
 
-from hotmend.agent.assess import assess
+from hotmend.agent import restarts
+from hotmend.agent.assess import Seen, assess, replaced
 from hotmend.agent.channel import Available, Looked
 from hotmend.agent.errors import AgentError, RefusedByServer
 from hotmend.agent.install import Installer, install, status, wants_restart
@@ -27,10 +29,10 @@ from hotmend.model.agent_messages import (
     Order,
     Poll,
     RebootStatus,
-    Report,
     Run,
     RunKind,
     RunStatus,
+    StaleProcess,
 )
 from hotmend.surgery.errors import SurgeryError
 
@@ -69,6 +71,7 @@ class Agent:
         around: Surroundings,
         live: Callable[[list[bytes]], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
+        assess_every_s: float = ASSESS_EVERY_S,
     ) -> None:
         self._journal = journal
         self._surgery = surgery
@@ -77,6 +80,7 @@ class Agent:
         self._around = around
         self._live = live
         self._clock = clock
+        self._assess_every_s = assess_every_s
         self._facts_sent = False
 
     # What is done on the machine.
@@ -104,8 +108,10 @@ class Agent:
         for order in self._journal.waiting():
             self._carry_out(order)
             return True
+        if not self._journal.noted("heard"):
+            return False  # what the control plane selects is not known yet
         last = self._journal.noted("assessed")
-        if not last or self._clock() - float(last) >= ASSESS_EVERY_S:
+        if not last or self._clock() >= next_assessment(float(last), self._assess_every_s):
             self._assess(str(uuid.uuid4()))
             return True
         return False
@@ -139,7 +145,14 @@ class Agent:
             assessment, looked = self._look()
             hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
             done = install(
-                order, began, assessment, hotpatches, self._surgery, self._hands, self._clock
+                order,
+                began,
+                assessment,
+                hotpatches,
+                self._surgery,
+                self._hands,
+                lambda name: self._still_old(name, looked),
+                self._clock,
             )
         except (AgentError, SurgeryError) as error:
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
@@ -170,17 +183,28 @@ class Agent:
     def _look(self) -> tuple[Assessment, Looked]:
         releases = tuple(filter(None, self._journal.noted("releases").split("\n")))
         looked = self._around.look(releases)
-        hotpatches = [one for one in looked.available if one.live is not None]
-        seen = {one.live.article: self._surgery.look(one.data) for one in hotpatches if one.live}
+        hotpatches, seen = self._seen(looked)
         assessment = assess(
             looked.available,
             seen,
             self._packages.installed(),
             self._packages.upgrades(),
+            self._surgery.stale(),
             reboot_pending=self._around.reboot_pending(),
         )
         self._live(_in_force(assessment, hotpatches))
         return assessment, looked
+
+    def _seen(self, looked: Looked) -> tuple[list[Available], dict[str, Seen]]:
+        hotpatches = [one for one in looked.available if one.live is not None]
+        looks = {one.live.article: self._surgery.look(one.data) for one in hotpatches if one.live}
+        return hotpatches, looks
+
+    def _still_old(self, name: str, looked: Looked) -> list[StaleProcess]:
+        """Who runs the old code of a package that is on the disk now."""
+        stale = self._surgery.stale()
+        judged = restarts.judged(stale, replaced(*self._seen(looked), stale))
+        return restarts.of_files(judged, self._packages.files(name))
 
     def _began(self, order: Order) -> float:
         """When the order was first begun: its time runs on while the agent is down."""
@@ -201,6 +225,7 @@ class Agent:
         """Hear of orders; whether there are new ones. Raises LinkError, RefusedByServer."""
         polled = link.orders(Poll(wait_s, self._journal.known()))
         self._journal.note("releases", "\n".join(polled.releases))
+        self._journal.note("heard", str(self._clock()))
         return any([self._journal.take(order) for order in polled.orders])
 
     def send(self, link: Link) -> bool:
@@ -209,7 +234,7 @@ class Agent:
         if report is None:
             return False
         if not self._facts_sent:
-            report = Report(report.number, report.time, self._around.facts(), report.run)
+            report = replace(report, facts=self._around.facts())
         try:
             link.report(report)
         except RefusedByServer:
@@ -218,6 +243,12 @@ class Agent:
         self._facts_sent = True
         self._journal.arrived(report.number)
         return True
+
+
+def next_assessment(last: float, every_s: float) -> float:
+    """Up to a twentieth early, by a chance that is drawn once for each ``last``: machines that
+    began together do not stay together."""
+    return last + every_s * random.Random(last).uniform(0.95, 1.0)
 
 
 def _in_force(assessment: Assessment, hotpatches: list[Available]) -> list[bytes]:

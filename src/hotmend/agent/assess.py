@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
+from hotmend.agent import restarts
 from hotmend.agent.channel import Available
 from hotmend.agent.packages import Upgrade
-from hotmend.model.agent_messages import Assessment, AvailablePatch
+from hotmend.model.agent_messages import Assessment, AvailablePatch, Needs
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.release.catalogue import Patch, RebootBehavior
+from hotmend.surgery.order import Stale
 
 _KERNEL = "linux-image-"
 
@@ -34,10 +37,14 @@ def assess(
     seen: Mapping[str, Seen],
     installed: Mapping[str, str],
     upgrades: Iterable[Upgrade],
+    stale: Iterable[Stale] = (),
     *,
     reboot_pending: bool,
 ) -> Assessment:
-    """``seen``: by the hotpatch's article; ``installed``: version by package."""
+    """``seen``: by the hotpatch's article; ``installed``: version by package; ``stale``: who runs
+    files that the disk has no more."""
+    available, stale = list(available), list(stale)
+    judged = restarts.judged(stale, replaced(available, seen, stale))
     patches: list[AvailablePatch] = []
     here: list[str] = []
     for one in available:
@@ -60,7 +67,25 @@ def assess(
         _of_apt(upgrade) for upgrade in upgrades if f"{upgrade.name}={upgrade.new}" not in known
     ]
     unexamined = max((looked.hidden for looked in seen.values()), default=0)
-    return Assessment(reboot_pending, tuple(patches), tuple(here), unexamined)
+    pending = reboot_pending or any(one.needs is Needs.REBOOT for one in judged)
+    return Assessment(pending, tuple(patches), tuple(here), unexamined, judged)
+
+
+def replaced(
+    available: Iterable[Available], seen: Mapping[str, Seen], stale: Iterable[Stale]
+) -> dict[int, frozenset[str]]:
+    """By pid, the files of which nothing old is left to run: a hotpatch that carries all of its
+    update is in place."""
+    found: dict[int, frozenset[str]] = {}
+    files = {one.pid: one.files for one in stale}
+    for one in available:
+        if one.live is None or one.hotpatch is None or one.hotpatch.left:
+            continue
+        names = tuple(image.name for image in one.hotpatch.images)
+        for pid in seen[one.live.article].pids(OutcomeKind.ALREADY):
+            mine = {f for f in files.get(pid, ()) if PurePath(f).name.startswith(names)}
+            found[pid] = found.get(pid, frozenset()) | mine
+    return found
 
 
 def _patch(

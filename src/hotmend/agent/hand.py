@@ -28,6 +28,8 @@ _INSTALL = (
     *("apt-get", "-y", "-q", "install", "--only-upgrade", "--no-install-recommends"),
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
 )
+# What packages' scripts expect; the agent's own is stricter.
+_UMASK = 0o022
 _RESTART = ("shutdown", "-r", "now")
 
 
@@ -121,24 +123,30 @@ def _perform(request: dict[str, object], commands: Commands) -> None:
 
 @contextmanager
 def _no_service_restarts(policy: Path) -> Iterator[None]:
-    """invoke-rc.d and deb-systemd-invoke ask policy-rc.d; 101 is its no. One that is there
-    already stays, and is obeyed."""
-    ours = not policy.exists()
-    if ours:
-        policy.write_text(f"#!/bin/sh\n{_MARK}\nexit 101\n")
-        policy.chmod(0o755)
+    """invoke-rc.d and deb-systemd-invoke ask policy-rc.d; 101 is its no. The owner's lies beside
+    ours meanwhile: it may allow what we must not do."""
+    if policy.exists():
+        policy.replace(_owners(policy))
+    policy.write_text(f"#!/bin/sh\n{_MARK}\nexit 101\n")
+    policy.chmod(0o755)
     try:
         yield
     finally:
-        if ours:
-            policy.unlink(missing_ok=True)
+        _take_back(policy)
 
 
 def _take_back(policy: Path) -> None:
-    """What an agent left that was killed."""
-    with suppress(OSError, UnicodeDecodeError):
-        if _MARK in policy.read_text():
+    """The owner's again, also after an agent that was killed."""
+    with suppress(FileNotFoundError):
+        if _MARK.encode() in policy.read_bytes():
             policy.unlink()
+    if not policy.exists():
+        with suppress(FileNotFoundError):
+            _owners(policy).replace(policy)
+
+
+def _owners(policy: Path) -> Path:
+    return policy.with_name(f"{policy.name}.hotmend-kept")
 
 
 def _run(words: Sequence[str]) -> None:
@@ -149,7 +157,12 @@ def _run(words: Sequence[str]) -> None:
     }
     try:
         done = subprocess.run(
-            words, capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+            words,
+            capture_output=True,
+            text=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            umask=_UMASK,
         )
     except OSError as error:
         raise AgentError(f"{words[0]}: {error.strerror}") from None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from hotmend.agent import selection
+from hotmend.agent import restarts, selection
 from hotmend.agent.channel import Available
 from hotmend.agent.errors import AgentError
 from hotmend.agent.surgery_port import Surgery
@@ -15,12 +16,14 @@ from hotmend.model.agent_messages import (
     AvailablePatch,
     Installation,
     InstallationState,
+    Needs,
     Order,
     PatchResult,
     ProcessResult,
     RebootSetting,
     RebootStatus,
     RunStatus,
+    StaleProcess,
 )
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.release.catalogue import RebootBehavior
@@ -36,6 +39,11 @@ class Installer(Protocol):
         """Raises AgentError."""
 
 
+StillOld = Callable[[str], Sequence[StaleProcess]]
+"""The processes that run the old code of the package with that name. Raises AgentError,
+SurgeryError."""
+
+
 def install(
     order: Order,
     began: float,
@@ -43,12 +51,14 @@ def install(
     hotpatches: Mapping[str, Available],
     surgery: Surgery,
     installer: Installer,
+    still_old: StillOld,
     now: Callable[[], float],
 ) -> Installation:
     """Carry out ``order``, begun at ``began``, on what ``assessment`` found; ``hotpatches`` by
     article. Doing it twice is doing it once: what is in place stays."""
     window = MaintenanceWindow(began, order.maximum_s)
     results: list[PatchResult] = []
+    stale: list[StaleProcess] = []
     exceeded = False
     for patch, state, because in selection.select(assessment.patches, order.selection):
         if not selection.chosen(state):
@@ -59,8 +69,10 @@ def install(
         elif patch.hotpatch:
             results.append(_into_memory(patch, hotpatches[patch.article].data, surgery))
         else:
-            results.append(_onto_disk(patch, installer))
-    return Installation(tuple(results), _reboot(assessment, results), exceeded)
+            result, old = _onto_disk(patch, installer, still_old)
+            results.append(result)
+            stale += old
+    return Installation(tuple(results), _reboot(assessment, results, stale), exceeded)
 
 
 def wants_restart(order: Order, done: Installation, began: float, now: float) -> bool:
@@ -89,25 +101,36 @@ def _into_memory(patch: AvailablePatch, data: bytes, surgery: Surgery) -> PatchR
     return _result(patch, InstallationState.FAILED, because, outcomes)
 
 
-def _onto_disk(patch: AvailablePatch, installer: Installer) -> PatchResult:
+def _onto_disk(
+    patch: AvailablePatch, installer: Installer, still_old: StillOld
+) -> tuple[PatchResult, Sequence[StaleProcess]]:
     name, _, version = patch.article.partition("=")
     try:
         installer.install(name, version)
     except AgentError as error:
-        return _result(patch, InstallationState.FAILED, str(error))
-    return _result(
-        patch,
-        InstallationState.INSTALLED,
-        "no service was restarted: what ran before runs the old code, unless it was hotpatched",
+        return _result(patch, InstallationState.FAILED, str(error)), ()
+    try:
+        stale = still_old(name)
+    except (AgentError, SurgeryError) as error:
+        because = f"no service was restarted; which processes run the old code is unknown: {error}"
+        return _result(patch, InstallationState.INSTALLED, because), ()
+    result = _result(patch, InstallationState.INSTALLED, restarts.sentence(stale))
+    processes = tuple(
+        ProcessResult(one.pid, one.command, OutcomeKind.OUTDATED.value, because=one.needs.value)
+        for one in stale
     )
+    return replace(result, processes=processes), stale
 
 
-def _reboot(assessment: Assessment, results: Iterable[PatchResult]) -> RebootStatus:
+def _reboot(
+    assessment: Assessment, results: Iterable[PatchResult], stale: Iterable[StaleProcess]
+) -> RebootStatus:
     done = {r.article for r in results if r.state is InstallationState.INSTALLED}
     asks = any(
         p.article in done and p.reboot == RebootBehavior.ALWAYS.value for p in assessment.patches
     )
-    return RebootStatus.REQUIRED if asks or assessment.reboot_pending else RebootStatus.NOT_NEEDED
+    asks |= assessment.reboot_pending or any(one.needs is Needs.REBOOT for one in stale)
+    return RebootStatus.REQUIRED if asks else RebootStatus.NOT_NEEDED
 
 
 def _result(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hotmend.agent.link import decoded
-from hotmend.model.agent_messages import Order, Report, Run
+from hotmend.model.agent_messages import Health, Order, Report, Run
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, content TEXT NOT NULL, ended REAL);
@@ -66,6 +66,13 @@ class Journal:
             connection.execute("INSERT INTO outbox (content) VALUES (?)", (content,))
             if ends:
                 connection.execute("UPDATE orders SET ended = ? WHERE id = ?", (now, ends))
+
+    def say_health(self, health: Health) -> None:
+        """Report it; what was said of it before and has not arrived says nothing more."""
+        with self._writing() as connection:
+            content = json.dumps({"health": asdict(health), "time": health.time})
+            connection.execute("DELETE FROM outbox WHERE content LIKE '{\"health\"%'")
+            connection.execute("INSERT INTO outbox (content) VALUES (?)", (content,))
 
     def unsent(self) -> Report | None:
         """The oldest report that has not arrived."""

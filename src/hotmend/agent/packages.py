@@ -36,6 +36,9 @@ class Packages(Protocol):
     def upgrades(self) -> list[Upgrade]:
         """What apt would upgrade by the lists that it has. Raises AgentError."""
 
+    def files(self, name: str) -> frozenset[str]:
+        """Where the package's files lie, links followed. Raises AgentError."""
+
 
 class Debian:
     """dpkg-query and apt-get."""
@@ -50,6 +53,11 @@ class Debian:
             _output("apt-get", "-s", "-qq", "-o", "Debug::NoLocking=true", "dist-upgrade")
         )
 
+    def files(self, name: str) -> frozenset[str]:
+        paths = _output("dpkg-query", "-L", name).splitlines()
+        # /lib is a link to /usr/lib; processes map the latter.
+        return frozenset(os.path.realpath(path) for path in paths if path.startswith("/"))
+
 
 class NoPackages:
     """A machine without a package manager that we know."""
@@ -59,6 +67,9 @@ class NoPackages:
 
     def upgrades(self) -> list[Upgrade]:
         return []
+
+    def files(self, name: str) -> frozenset[str]:
+        return frozenset()
 
 
 def found() -> Packages:

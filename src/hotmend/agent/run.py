@@ -2,7 +2,7 @@
 
 hand      may install packages and restart; forked first
 surgeon   may trace, and has no network; forked second
-worker    this process, with no rights left: it has the network
+worker    this process, with no rights left: it has the network, and runs the owner's probes
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hotmend.agent import channel, facts, hand, packages
+from hotmend.agent import channel, endings, facts, hand, notify, packages
 from hotmend.agent.agent import Agent
+from hotmend.agent.backoff import BackOff
 from hotmend.agent.channel import Looked
+from hotmend.agent.endings import Exits
 from hotmend.agent.errors import AgentError, LinkError, RefusedByServer
 from hotmend.agent.folder import AgentFolder, write
 from hotmend.agent.hand import Commands
+from hotmend.agent.health import HealthWatch
 from hotmend.agent.identity import half_life, new_request
 from hotmend.agent.journal import Journal
 from hotmend.agent.link import HttpsLink
+from hotmend.agent.senses import MachineSenses, ProbeRounds
+from hotmend.agent.settings import Settings
 from hotmend.agent.surgery_port import HiredSurgeon
 from hotmend.agent.witness import Witnessing
 from hotmend.model.agent_messages import Facts, Renew
@@ -33,7 +38,6 @@ from hotmend.surgery.surgeon import hire
 from hotmend.surgery.watch import Source, events, watch
 
 POLL_S = 50.0
-_LONGEST_BACK_OFF_S = 60.0
 _IDLE_S = 0.25
 _ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 
@@ -58,10 +62,12 @@ class _Around:
         return channel.look(self.folder.repository, releases, self.folder.downloads)
 
 
-def run(folder: AgentFolder, commands: Commands, say: Callable[[str], None]) -> None:
+def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> None:
     """For ever. Raises AgentError where it cannot begin."""
     enrolment = folder.enrolment
-    source = events()  # needs a right that is given up below
+    # Both need a right that is given up below.
+    source, exits = events(), Exits(endings.connector())
+    commands = Commands() if settings.may_restart else replace(Commands(), restart=())
     with hand.lend(commands) as hands, hire(Ledger()) as surgeon:
         journal = Journal(folder.journal)
         surgery = HiredSurgeon(surgeon)
@@ -70,25 +76,43 @@ def run(folder: AgentFolder, commands: Commands, say: Callable[[str], None]) -> 
         def in_force(files: list[bytes]) -> None:
             live[:] = files
 
-        agent = Agent(journal, surgery, hands, packages.found(), _Around(folder), in_force)
+        agent = Agent(
+            journal,
+            surgery,
+            hands,
+            packages.found(),
+            _Around(folder),
+            in_force,
+            assess_every_s=settings.assess_every_s,
+        )
         agent.begin()
+        probes = ProbeRounds(settings.probes)
+        health = HealthWatch(journal, surgery, MachineSenses(Ledger(), exits, probes), settings)
+        threading.Thread(target=exits.listen, name="exits", daemon=True).start()
+        probes.begin()
         news = threading.Event()
         for talk in (_polling, _sending):
             threading.Thread(
                 target=talk, args=(agent, folder, news, say), name=talk.__name__, daemon=True
             ).start()
         say(f"{enrolment.resource} at {enrolment.server}")
+        notify.ready()
 
         def attempt(*pids: int) -> bool:
             kinds = []
             with suppress(SurgeryError):
                 for data in live:
                     kinds += [outcome.kind for outcome in surgery.apply(data, pids)]
+                    if OutcomeKind.APPLIED in kinds:
+                        health.look()
             return any(kind not in _ASK_AGAIN for kind in kinds)
 
         for _ in watch(_Impatient(source), attempt, attempt):
             while agent.turn():
+                health.look()
+                health.verify()
                 news.set()
+            health.turn()
 
 
 class _Impatient:
@@ -104,7 +128,8 @@ class _Impatient:
 def _polling(
     agent: Agent, folder: AgentFolder, _: threading.Event, say: Callable[[str], None]
 ) -> None:
-    link, back_off = None, 1.0
+    link, back_off = None, BackOff(random.random)
+    wait_s = 0.0  # at first, to hear at once which releases there are
     while True:
         try:
             link = link or _link(folder)
@@ -112,31 +137,30 @@ def _polling(
                 link = None
                 continue
             watched = Witnessing(link, folder, folder.enrolment.log_key, say)
-            agent.exchange(watched, POLL_S)
-            back_off = 1.0
+            agent.exchange(watched, wait_s)
+            wait_s = POLL_S
+            back_off.answered()
         except (LinkError, RefusedByServer, AgentError) as error:
             say(str(error))
             link = None
-            time.sleep(random.uniform(0, back_off))
-            back_off = min(back_off * 2, _LONGEST_BACK_OFF_S)
+            time.sleep(back_off.wait_s())
 
 
 def _sending(
     agent: Agent, folder: AgentFolder, news: threading.Event, say: Callable[[str], None]
 ) -> None:
-    back_off = 1.0
+    back_off = BackOff(random.random)
     while True:
         try:
             link = _link(folder)
             while agent.send(link):
-                back_off = 1.0
+                back_off.answered()
             link.close()
             news.wait(1.0)
             news.clear()
         except (LinkError, RefusedByServer, AgentError) as error:
             say(str(error))
-            time.sleep(random.uniform(0, back_off))
-            back_off = min(back_off * 2, _LONGEST_BACK_OFF_S)
+            time.sleep(back_off.wait_s())
 
 
 def _link(folder: AgentFolder) -> HttpsLink:

@@ -9,20 +9,27 @@ from typing import Protocol
 from hotmend.agent.assess import Seen
 from hotmend.hotpatch.codec import decode
 from hotmend.model.outcome import Outcome
-from hotmend.surgery.order import Order, Verb, collected
+from hotmend.surgery.order import Order, Stale, Verb, collected
 from hotmend.surgery.surgeon import Surgeon
 
 _PATIENCE_S = 20.0
 
 
 class Surgery(Protocol):
-    """``data``: a hotpatch's file. Both raise SurgeryError."""
+    """``data``: a hotpatch's file. Everything raises SurgeryError."""
 
     def look(self, data: bytes) -> Seen:
         """Which processes it is for, and which have it."""
 
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
         """Into these processes, or into every one that maps an old build."""
+
+    def verify(self) -> tuple[Outcome, ...]:
+        """All that is in force, read again: *already* where it is as written, *gone*, or
+        *refused* with what differs."""
+
+    def stale(self) -> tuple[Stale, ...]:
+        """Processes that run files which the disk has no more."""
 
 
 class HiredSurgeon:
@@ -38,6 +45,13 @@ class HiredSurgeon:
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
         order = _order(Verb.APPLY, data, tuple(pids))
         return tuple(collected(self._surgeon.perform(order, data))[0])
+
+    def verify(self) -> tuple[Outcome, ...]:
+        return tuple(collected(self._surgeon.perform(Order(Verb.VERIFY)))[0])
+
+    def stale(self) -> tuple[Stale, ...]:
+        answers = self._surgeon.perform(Order(Verb.STALE))
+        return tuple(answer for answer in answers if isinstance(answer, Stale))
 
 
 def _order(verb: Verb, data: bytes, pids: tuple[int, ...]) -> Order:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESERVED_S = 25 * 60.0
+FOR_PACKAGE_S = 15 * 60.0
 FOR_RESTART_S = 10 * 60.0
+RESERVED_S = FOR_PACKAGE_S + FOR_RESTART_S
 # A hotpatch needs no restart and no more than moments.
 FOR_HOTPATCH_S = 60.0
 

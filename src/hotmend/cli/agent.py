@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from hotmend.agent import settings
 from hotmend.agent.folder import DEFAULT, AgentFolder
-from hotmend.agent.hand import Commands
 from hotmend.agent.run import run
 
 
@@ -20,8 +19,18 @@ from hotmend.agent.run import run
     show_default=True,
     help="Where the agent keeps what it knows.",
 )
+@click.option(
+    "--settings",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=settings.FILE,
+    show_default=True,
+    help="Intervals, probes, whether the machine may be restarted.",
+)
 @click.option("--no-restart", is_flag=True, help="Never restart this machine, whoever asks.")
-def command(folder: Path, no_restart: bool) -> None:
+def command(folder: Path, file: Path, no_restart: bool) -> None:
     """Run the agent of this machine."""
-    commands = replace(Commands(), restart=()) if no_restart else Commands()
-    run(AgentFolder(folder), commands, lambda line: click.echo(line, err=True))
+    chosen = settings.load(file)
+    if no_restart:
+        chosen = chosen.given(settings.COMMAND_LINE, may_restart=False)
+    run(AgentFolder(folder), chosen, lambda line: click.echo(line, err=True))

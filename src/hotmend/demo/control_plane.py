@@ -170,6 +170,11 @@ class EnrolledAgent:
     def log(self) -> Path:
         return self.folder / "agent.log"
 
+    @property
+    def settings(self) -> Path:
+        """Read at each start, where it is there."""
+        return self.folder / "agent.toml"
+
     def enrol(self, machine: str) -> None:
         """With a new code. Raises DemoError."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -179,9 +184,10 @@ class EnrolledAgent:
 
     def start(self) -> None:
         """Begin; it never restarts this machine."""
+        words = ["--folder", str(self.folder / "agent"), "--settings", str(self.settings)]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*_HOTMEND, "agent", "--folder", str(self.folder / "agent"), "--no-restart"],
+                [*_HOTMEND, "agent", *words, "--no-restart"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

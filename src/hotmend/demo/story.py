@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import shutil
 import subprocess
 import tempfile
@@ -15,16 +14,15 @@ import hotmend
 from hotmend import pairs
 from hotmend.demo.command import Hotmend
 from hotmend.demo.errors import DemoError
+from hotmend.demo.flaw import ADVISORY, look
 from hotmend.demo.screen import Screen
-from hotmend.demo.server import CRAFTED, SECRET, Server, ServerProcess
-from hotmend.demo.traffic import Connection, Count, Traffic
+from hotmend.demo.server import CRAFTED, Server, ServerProcess
+from hotmend.demo.traffic import Count, Traffic
 from hotmend.model.advisory import AdvisoryState
 from hotmend.model.outcome import OutcomeKind
 
 _PROGRAM = "usr/sbin/nginx"
-_ADVISORY = "CVE-2026-15176"
 _PROOFS = Path(hotmend.__file__).parents[2] / "proofs" / "nginx"
-_ASKED_AT_MOST = 400
 _SHOWN_PROCESSES = 6
 
 
@@ -48,11 +46,11 @@ def tell(screen: Screen, *, keep: bool) -> None:
     """Run all of it. Raises DemoError; leaves nothing behind unless ``keep``."""
     pair = pairs.PAIRS["nginx"]
     screen.title("Hotmend: a security update into a running server, no restart")
-    with _folder(keep) as folder:
+    with folder_for_all(keep) as folder:
         screen.step("Two builds of nginx, as Debian released them")
         trees = []
         for role, package in (("old  ", pair.old), ("fixed", pair.new)):
-            trees.append(_unpack(package, folder / role.strip()))
+            trees.append(unpacked(package, folder / role.strip()))
             screen.good(f"{role} nginx {package.version}  sha256 {package.sha256[:16]}… verified")
         screen.step("The old build serves, and visitors come")
         server = Server(trees[0] / _PROGRAM, folder)
@@ -76,7 +74,7 @@ def _play(scene: _Scene, pair: pairs.Pair, fixed: Path) -> None:
         f"{scene.traffic.count().held} keep-alive connections held open from here to the end, "
         "and new ones all the time"
     )
-    screen.step(f"The flaw, {_ADVISORY}: a crafted URL reads a file that is not public")
+    screen.step(f"The flaw, {ADVISORY}: a crafted URL reads a file that is not public")
     _look(scene, flawed=True)
     file = _build(scene, pair)
     screen.step("Apply it to the master and its workers, while they serve")
@@ -117,8 +115,8 @@ def _build(scene: _Scene, pair: pairs.Pair) -> Path:
     for refusal in by_size[:1]:
         screen.note(f"left out, {refusal['code']}: {refusal['sentence']}")
     live = [a["id"] for a in built["advisories"] if a["state"] == AdvisoryState.LIVE]
-    if proofs and _ADVISORY not in live:
-        raise DemoError(f"the hotpatch does not make {_ADVISORY} live")
+    if proofs and ADVISORY not in live:
+        raise DemoError(f"the hotpatch does not make {ADVISORY} live")
     return file
 
 
@@ -151,44 +149,21 @@ def _operate(scene: _Scene, wanted: OutcomeKind, *words: str) -> None:
 
 
 def _look(scene: _Scene, *, flawed: bool) -> None:
-    """Ask every worker for the file that is not public."""
-    workers = {process.pid for process in scene.before if process.role == "worker"}
-    answers: dict[int, tuple[int, bytes]] = {}
-    for _ in range(_ASKED_AT_MOST):
-        try:
-            connection = Connection(scene.server.port)
-            status, body, pid = connection.get(CRAFTED)
-            connection.close()
-        except (OSError, http.client.HTTPException) as error:
-            raise DemoError(f"the server does not answer: {error}") from None
-        answers[pid] = status, body
-        if set(answers) >= workers:
-            break
-    wanted = (200, SECRET) if flawed else 404
-    for pid, (status, body) in sorted(answers.items()):
-        seen = (status, body) if flawed else status
-        if seen != wanted:
-            raise DemoError(f"worker {pid} answered {status} where it should not")
-        if flawed:
-            text = SECRET.decode().splitlines()[0]
-            scene.screen.bad(f"GET {CRAFTED} → {status} {text}  (worker {pid})")
-        else:
-            scene.screen.good(f"GET {CRAFTED} → {status}  (worker {pid})")
-    if set(answers) != workers:
-        raise DemoError(f"workers {sorted(workers)} should answer, {sorted(answers)} did")
+    look(scene.screen, scene.server, scene.before, flawed=flawed)
 
 
 def _account(scene: _Scene) -> None:
     _same_processes(scene)
     scene.screen.good("the same processes, by pid and start time")
     count = scene.traffic.count()
-    _no_harm(count)
+    no_harm(count)
     scene.screen.good(f"{count.answered:,} requests answered, {count.failed} failed")
     scene.screen.good(f"{count.open} of {count.held} keep-alive connections never broke")
     scene.screen.note(f"longest wait of any visitor in all this: {count.longest_ms:.0f} ms")
 
 
-def _no_harm(count: Count) -> None:
+def no_harm(count: Count) -> None:
+    """Raises DemoError when a visitor suffered."""
     if count.failed or count.open != count.held:
         raise DemoError(
             f"{count.failed} requests failed, {count.open} of {count.held} connections held: "
@@ -251,7 +226,7 @@ def _leave_running(scene: _Scene) -> None:
 
 
 @contextmanager
-def _folder(keep: bool) -> Iterator[Path]:
+def folder_for_all(keep: bool) -> Iterator[Path]:
     """A folder that an unprivileged worker can enter."""
     folder = Path(tempfile.mkdtemp(prefix="hotmend-demo-"))
     folder.chmod(0o755)
@@ -262,7 +237,8 @@ def _folder(keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _unpack(package: pairs.Package, folder: Path) -> Path:
+def unpacked(package: pairs.Package, folder: Path) -> Path:
+    """Its files, below ``folder``. Raises DemoError."""
     try:
         file = pairs.find(package)
         subprocess.run(

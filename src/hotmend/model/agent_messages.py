@@ -173,6 +173,25 @@ class AvailablePatch:
     patched: tuple[int, ...] = ()
 
 
+class Needs(StrEnum):
+    """What ends the old code of a process."""
+
+    NOTHING = "nothing"
+    RESTART = "restart-of-the-process"
+    REBOOT = "reboot"
+
+
+@dataclass(frozen=True)
+class StaleProcess:
+    """A process that maps ``files`` which the disk has no more, or not as they were; ``needs``:
+    *nothing* where a hotpatch has replaced what was wrong with them."""
+
+    pid: int
+    command: str
+    files: tuple[str, ...]
+    needs: Needs
+
+
 @dataclass(frozen=True)
 class Assessment:
     """``patches``: what could be installed; ``installed``: articles that are, on the disk and in
@@ -182,6 +201,7 @@ class Assessment:
     patches: tuple[AvailablePatch, ...]
     installed: tuple[str, ...] = ()
     unexamined: int = 0
+    stale: tuple[StaleProcess, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,6 +253,61 @@ class Run:
     problem: str = ""
 
 
+class Ending(StrEnum):
+    """How a process that had a hotpatch ended. *crashed*: by a signal that says its code went
+    wrong; *stopped*: by another one; *unknown*: it is gone, and nobody saw why."""
+
+    EXITED = "exited"
+    STOPPED = "stopped"
+    CRASHED = "crashed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A patched process that is gone. ``number``: of its signal, or its exit status."""
+
+    pid: int
+    command: str
+    time: float
+    ending: Ending
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A patched process whose memory is not as it was written, or could not be read again."""
+
+    pid: int
+    command: str
+    because: str
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe of the machine's owner saw; ``took_s``: how long it took."""
+
+    name: str
+    healthy: bool
+    time: float
+    took_s: float
+    because: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a machine is. ``time``: when this was put together; ``verified``: when patched memory
+    was last read again, None for not yet; ``intact``: processes in which all of it was as
+    written; ``ended``: patched processes that are gone, of the last day, the newest last."""
+
+    time: float
+    verified: float | None = None
+    intact: int = 0
+    drifted: tuple[Drift, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
+
+
 @dataclass(frozen=True)
 class Report:
     """``number`` grows with each report of a machine: an earlier one changes nothing."""
@@ -241,6 +316,7 @@ class Report:
     time: float
     facts: Facts | None = None
     run: Run | None = None
+    health: Health | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _AUTHORITY_LIFE = timedelta(days=3650)
 _SERVER_LIFE = timedelta(days=397)
 _EARLIER = timedelta(minutes=5)  # clocks differ
 _MACHINE = "urn:hotmend:machine:"
+_LEAST_CURVE_BITS = 256
 _LEAST_RSA_BITS = 2048
 
 
@@ -74,6 +75,8 @@ def agent_certificate(authority: Pair, request: bytes, machine: str, now: dateti
         raise ServerError(f"the key has {public.key_size} bits; {_LEAST_RSA_BITS} are asked for")
     if not isinstance(public, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise ServerError("the key is neither RSA nor on an elliptic curve")
+    if isinstance(public, ec.EllipticCurvePublicKey) and public.key_size < _LEAST_CURVE_BITS:
+        raise ServerError(f"the key has {public.key_size} bits; {_LEAST_CURVE_BITS} are asked for")
     builder = _issued(authority, machine, public, now, AGENT_LIFE)
     names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(_MACHINE + machine)])
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])

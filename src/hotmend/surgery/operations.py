@@ -13,12 +13,17 @@ from hotmend.surgery.apply import apply
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
 from hotmend.surgery.linux import LinuxProcess, lives
-from hotmend.surgery.order import Order, Summary
+from hotmend.surgery.order import Order, Stale, Summary
+from hotmend.surgery.outdated import scan
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
 from hotmend.surgery.settle import Unsettled, remembered, settled
 from hotmend.surgery.standing import in_place
 from hotmend.surgery.targets import INIT, Finder, why_not_mapped
+from hotmend.surgery.verify import verify
+
+# Of one process; an answer has a bound.
+_MOST_FILES = 200
 
 
 def apply_to(order: Order, hotpatch: Hotpatch, ledger: Ledger) -> Iterator[Outcome | Summary]:
@@ -52,6 +57,26 @@ def look_at(order: Order, hotpatch: Hotpatch, ledger: Ledger) -> Iterator[Outcom
             continue
         except (Refused, NotPermitted, ProcessError):
             hidden += 1
+    yield Summary(hidden)
+
+
+def verify_in(order: Order, ledger: Ledger) -> Iterator[Outcome | Summary]:
+    """Read again what is in force: *already* where all is as written, else what differs."""
+    known, damaged = ledger.entries()
+    for entry in known:
+        chosen = not order.pids or entry.identity.pid in order.pids
+        if entry.state is State.APPLIED and chosen:
+            yield _verify_one(entry)
+    yield Summary(0, tuple(damaged))
+
+
+def stale_processes() -> Iterator[Stale | Summary]:
+    """Who runs files that the disk has no more."""
+    processes, hidden = scan()
+    for process in processes:
+        files = tuple(file.path for file in process.outdated[:_MOST_FILES])
+        if files:
+            yield Stale(process.pid, process.command, files)
     yield Summary(hidden)
 
 
@@ -97,6 +122,26 @@ def _apply_one(pid: int, hotpatch: Hotpatch, order: Order, ledger: Ledger) -> Ou
         return _refused(pid, "?", _not_permitted(pid, error))
     except ProcessError as error:
         return _refused(pid, "?", _failed(pid, error))
+
+
+def _verify_one(entry: LedgerEntry) -> Outcome:
+    pid = entry.identity.pid
+    try:
+        if not lives(entry.identity):
+            return Outcome(pid, entry.command, OutcomeKind.GONE)
+        with LinuxProcess(pid, writable=False) as process:
+            differences = verify(process, entry)
+    except ProcessGone:
+        return Outcome(pid, entry.command, OutcomeKind.GONE)
+    except Refused as no:
+        return _refused(pid, entry.command, no.refusal)
+    except NotPermitted as error:
+        return _refused(pid, entry.command, _not_permitted(pid, error))
+    except ProcessError as error:
+        return _refused(pid, entry.command, _failed(pid, error))
+    if differences:
+        return _refused(pid, entry.command, differences[0])
+    return Outcome(pid, entry.command, OutcomeKind.ALREADY)
 
 
 def _revert_one(pid: int, order: Order, ledger: Ledger) -> Iterator[Outcome]:

@@ -18,10 +18,13 @@ _MOST_PIDS = 10_000
 
 
 class Verb(StrEnum):
-    """What there is to order. *look* changes nothing: which processes a package is for, and which
-    of them have it."""
+    """What there is to order. *look*, *verify* and *stale* change nothing: which processes a
+    package is for, and which of them have it; whether what is in place is as it was written; which
+    processes run files that the disk has no more."""
 
     LOOK = "look"
+    VERIFY = "verify"
+    STALE = "stale"
     APPLY = "apply"
     REVERT = "revert"
 
@@ -42,6 +45,15 @@ class Order:
     budget_ms: float = 50.0
     patience_s: float = 5.0
     include_init: bool = False
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A process that runs code of ``files``, which the disk has no more or not as they were."""
+
+    pid: int
+    command: str
+    files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,14 +91,17 @@ def decode_order(data: bytes) -> Order:
     return order
 
 
-def encode_answer(answer: Outcome | Summary | str) -> bytes:
+Answer = Outcome | Stale | Summary
+
+
+def encode_answer(answer: Answer | str) -> bytes:
     """An outcome, the summary that ends an order, or the sentence that says why there is none."""
     if isinstance(answer, str):
         return json.dumps({"error": answer}).encode()
     return json.dumps({type(answer).__name__.lower(): asdict(answer)}).encode()
 
 
-def decode_answer(data: bytes) -> Outcome | Summary:
+def decode_answer(data: bytes) -> Answer:
     """Raises OrderError with the surgeon's sentence, or for what is no answer."""
     try:
         content = json.loads(data)
@@ -95,18 +110,21 @@ def decode_answer(data: bytes) -> Outcome | Summary:
         if "summary" in content:
             row = content["summary"]
             return Summary(int(row["hidden"]), tuple(map(str, row["damaged"])))
+        if "stale" in content:
+            row = content["stale"]
+            return Stale(int(row["pid"]), str(row["command"]), tuple(map(str, row["files"])))
         return _outcome(content["outcome"])
     except (ValueError, KeyError, TypeError) as error:
         raise OrderError(f"the surgeon's answer is not understood: {error}") from None
 
 
-def collected(answers: Iterable[Outcome | Summary]) -> tuple[list[Outcome], Summary]:
-    """What a surgeon said, sorted."""
+def collected(answers: Iterable[Answer]) -> tuple[list[Outcome], Summary]:
+    """What a surgeon said of processes, sorted."""
     outcomes, summary = [], Summary()
     for answer in answers:
         if isinstance(answer, Summary):
             summary = answer
-        else:
+        elif isinstance(answer, Outcome):
             outcomes.append(answer)
     return outcomes, summary
 

@@ -26,13 +26,13 @@ from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.errors import HotpatchError
 from hotmend.hotpatch.format import MAX_FILE
 from hotmend.hotpatch.hotpatch import Hotpatch
-from hotmend.model.outcome import Outcome
 from hotmend.surgery import borrow, confinement, operations
 from hotmend.surgery.confinement import Capability
 from hotmend.surgery.errors import LedgerError, OrderError, ProcessError, SurgeryError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.order import (
     MOST_BYTES,
+    Answer,
     Order,
     Summary,
     Verb,
@@ -64,7 +64,7 @@ class Surgeon:
         if self.pid:
             os.waitpid(self.pid, 0)
 
-    def perform(self, order: Order, package: bytes = b"") -> Iterator[Outcome | Summary]:
+    def perform(self, order: Order, package: bytes = b"") -> Iterator[Answer]:
         """The outcomes as they come, and the summary. Raises OrderError."""
         with os.fdopen(_sealed(package), "rb") as file:
             socket.send_fds(self._connection, [encode_order(order)], [file.fileno()])
@@ -132,7 +132,7 @@ def serve(connection: socket.socket, ledger: Ledger) -> None:
             connection.send(encode_answer(str(error)))
 
 
-def _performed(order: Order, data: bytes, ledger: Ledger) -> Iterator[Outcome | Summary]:
+def _performed(order: Order, data: bytes, ledger: Ledger) -> Iterator[Answer]:
     hotpatch = None
     if order.sha256:
         if hashlib.sha256(data).hexdigest() != order.sha256:
@@ -141,7 +141,7 @@ def _performed(order: Order, data: bytes, ledger: Ledger) -> Iterator[Outcome | 
         builds = {image.old_build_id.hex for image in hotpatch.images}
         if builds != set(order.builds):
             raise OrderError("order and package disagree on the builds that are to be patched")
-    elif order.verb is not Verb.REVERT:
+    elif order.verb in (Verb.LOOK, Verb.APPLY):
         raise OrderError(f"there is no package to {order.verb.value}")
     with ledger.locked():
         if hotpatch is not None and ledger.keep(data) != order.sha256:
@@ -151,6 +151,10 @@ def _performed(order: Order, data: bytes, ledger: Ledger) -> Iterator[Outcome | 
                 yield from operations.apply_to(order, hotpatch, ledger)
             case Verb.LOOK, Hotpatch():
                 yield from operations.look_at(order, hotpatch, ledger)
+            case Verb.VERIFY, _:
+                yield from operations.verify_in(order, ledger)
+            case Verb.STALE, _:
+                yield from operations.stale_processes()
             case _:
                 yield from operations.revert_in(order, ledger)
 

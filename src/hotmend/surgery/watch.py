@@ -21,10 +21,11 @@ from hotmend.surgery.linux import pids
 _NETLINK_CONNECTOR = 11
 _CN_PROC = (1, 1)  # idx, val
 _LISTEN = 1
-_EXEC = 0x2
+_EXEC, _EXIT = 0x2, 0x80000000
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _MESSAGE = struct.Struct("=IIIIHH")  # cn_msg
 _EVENT = struct.Struct("=IIQ")  # what, cpu, timestamp
+_TASK = struct.Struct("=II")  # tid, pid
 _LOOK_AGAIN_S = (0.01, 0.05, 0.2, 0.5, 1.0, 3.0)
 _SCAN_S = 10.0
 
@@ -56,12 +57,16 @@ class ProcessConnector:
 
     def within(self, seconds: float) -> list[int]:
         """The pids that called exec until then; returns at the first."""
+        return list(executed(self.received(seconds)))
+
+    def received(self, seconds: float) -> bytes:
+        """A datagram of events, b"" for none."""
         if not select.select([self._socket], [], [], max(0.0, seconds))[0]:
-            return []
+            return b""
         try:
-            return list(executed(self._socket.recv(65536)))
+            return self._socket.recv(65536)
         except OSError:  # ENOBUFS: some events were lost; the next scan finds what they told of
-            return []
+            return b""
 
 
 class Scan:
@@ -84,13 +89,25 @@ class Scan:
 
 def executed(data: bytes) -> Iterator[int]:
     """The pids of the exec events in a datagram."""
+    return (_TASK.unpack_from(data, at)[1] for what, at in _events(data) if what == _EXEC)
+
+
+def ended(data: bytes) -> Iterator[tuple[int, bool, int]]:
+    """(pid, whether it is the process's first thread, wait status) of the exit events in a
+    datagram; every thread has its own."""
+    for what, at in _events(data):
+        if what == _EXIT and at + _TASK.size + 4 <= len(data):
+            tid, pid = _TASK.unpack_from(data, at)
+            yield pid, tid == pid, int.from_bytes(data[at + _TASK.size :][:4], "little")
+
+
+def _events(data: bytes) -> Iterator[tuple[int, int]]:
+    """(what, where the word on its task begins) of each event in a datagram."""
     at = 0
-    while at + _HEADER.size + _MESSAGE.size + _EVENT.size + 8 <= len(data):
+    while at + _HEADER.size + _MESSAGE.size + _EVENT.size + _TASK.size <= len(data):
         size = _HEADER.unpack_from(data, at)[0]
-        what = _EVENT.unpack_from(data, at + _HEADER.size + _MESSAGE.size)[0]
-        if what == _EXEC:
-            after = at + _HEADER.size + _MESSAGE.size + _EVENT.size
-            yield struct.unpack_from("=II", data, after)[1]
+        event = at + _HEADER.size + _MESSAGE.size
+        yield _EVENT.unpack_from(data, event)[0], event + _EVENT.size
         if size < _HEADER.size:
             return
         at += (size + 3) & ~3

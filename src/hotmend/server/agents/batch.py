@@ -86,6 +86,8 @@ def written(
         last[machine] = newest[machine] = report.number
         if report.facts is not None:
             machines.set_facts(connection, machine, report.facts)
+        if report.health is not None:
+            machines.set_health(connection, machine, report.health, now)
         answers.append(_noted(connection, machine, report.run, now) if report.run else _TAKEN)
     if newest:
         rows = [{"machine": m, "number": n, "now": now} for m, n in newest.items()]

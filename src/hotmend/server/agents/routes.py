@@ -214,6 +214,8 @@ def _sound(report: Report) -> bool:
     """Its numbers and names are such as the database takes."""
     names = [report.facts.host] if report.facts is not None else []
     times = [report.time]
+    if report.health is not None:
+        times.append(report.health.time)
     if report.run is not None:
         if len(report.run.id) > _MOST_ID:
             return False

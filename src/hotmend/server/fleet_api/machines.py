@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from hotmend.model.agent_messages import RunKind
+from hotmend.model.agent_messages import Health, RunKind
 from hotmend.server.arm import patch_results, subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.instance_view import SILENT_AFTER_S
@@ -77,6 +77,10 @@ def router(control: Control, access: Access) -> APIRouter:
             "assessed": timestamp(kept.finished or kept.asked),
             "rebootPending": assessment.reboot_pending,
             "processesNotExamined": assessment.unexamined,
+            "staleProcesses": [
+                {"pid": p.pid, "command": p.command, "files": list(p.files), "needs": p.needs.value}
+                for p in assessment.stale
+            ],
             "installed": list(assessment.installed),
             "value": [
                 {
@@ -93,6 +97,18 @@ def router(control: Control, access: Access) -> APIRouter:
                 for patch in assessment.patches
             ],
         }
+
+    @routes.get(f"{_FLEET}/health", **access.to(_READ))
+    def health(subscription: str, group: str, name: str) -> dict[str, Any]:
+        identifier = ResourceId(subscription, group, TYPE, name)
+        with control.database.reading() as connection:
+            machine = _enrolled(connection, identifier)
+            told = machines.health(connection, machine.id)
+        heard = {
+            "connected": control.clock() - machine.seen <= SILENT_AFTER_S,
+            "lastSeen": timestamp(machine.seen),
+        }
+        return {**heard, **(_health(*told) if told is not None else {"told": None})}
 
     @routes.get(f"{_FLEET}/history", **access.to(_READ))
     def history(
@@ -136,6 +152,40 @@ def _machine(connection: Connection, machine: Machine, now: float) -> dict[str, 
         "criticalAndSecurityPatchCount": summary and summary["criticalAndSecurityPatchCount"],
         "otherPatchCount": summary and summary["otherPatchCount"],
         "rebootPending": summary and summary["rebootPending"],
+    }
+
+
+def _health(told: float, health: Health) -> dict[str, Any]:
+    """As the machine said it, with the times at which each thing was seen."""
+    verified = health.verified
+    return {
+        "told": timestamp(told),
+        "observed": timestamp(health.time),
+        "memoryVerified": timestamp(verified) if verified is not None else None,
+        "processesIntact": health.intact,
+        "processesDrifted": [
+            {"pid": d.pid, "command": d.command, "because": d.because} for d in health.drifted
+        ],
+        "processesEnded": [
+            {
+                "pid": e.pid,
+                "command": e.command,
+                "time": timestamp(e.time),
+                "ending": e.ending.value,
+                "number": e.number,
+            }
+            for e in health.ended
+        ],
+        "probes": [
+            {
+                "name": p.name,
+                "healthy": p.healthy,
+                "time": timestamp(p.time),
+                "tookSeconds": p.took_s,
+                "because": p.because,
+            }
+            for p in health.probes
+        ],
     }
 
 

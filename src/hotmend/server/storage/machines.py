@@ -7,10 +7,12 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
-from hotmend.model.agent_messages import Facts
+from hotmend.model.agent_messages import Facts, Health
 from hotmend.server.storage.tables import codes, machines
+from hotmend.server.storage.tables import health as health_table
 
 CODE_LIFE_S = 3600.0
 # Until it is placed (``standing``).
@@ -60,7 +62,7 @@ def add(
     connection: Connection, machine: str, resource: str, facts: Facts, now: float, simulated: bool
 ) -> None:
     """In the place of the one that enrolled as ``resource`` before."""
-    connection.execute(delete(machines).where(machines.c.resource == resource))
+    remove(connection, resource)
     connection.execute(
         insert(machines).values(
             id=machine,
@@ -107,8 +109,26 @@ def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
     )
 
 
+def set_health(connection: Connection, machine: str, health: Health, now: float) -> None:
+    """As it says it is now."""
+    values = {"told": now, "content": msgspec.to_builtins(health)}
+    told = connection.execute(
+        update(health_table).where(health_table.c.machine == machine).values(**values)
+    )
+    if not told.rowcount:
+        connection.execute(insert(health_table).values(machine=machine, **values))
+
+
+def health(connection: Connection, machine: str) -> tuple[float, Health] | None:
+    """(when it was told, how it is); None where nothing was said: that is not health."""
+    row = connection.execute(select(health_table).where(health_table.c.machine == machine)).first()
+    return None if row is None else (row.told, msgspec.convert(row.content, Health))
+
+
 def remove(connection: Connection, resource: str) -> None:
     """Its certificate is good for nothing from now on."""
+    gone = select(machines.c.id).where(machines.c.resource == resource)
+    connection.execute(delete(health_table).where(health_table.c.machine.in_(gone)))
     connection.execute(delete(machines).where(machines.c.resource == resource))
 
 

@@ -138,12 +138,12 @@ def latest(
 ) -> Kept | None:
     """The last of its kind; with ``ended`` the last that came to an end."""
     wanted = (runs.c.machine == machine) & (runs.c.kind == kind.value)
+    order = runs.c.created
     if ended:
         wanted &= runs.c.finished.is_not(None)
+        order = runs.c.finished
     return _kept(
-        connection.execute(
-            select(runs).where(wanted).order_by(runs.c.created.desc()).limit(1)
-        ).first()
+        connection.execute(select(runs).where(wanted).order_by(order.desc()).limit(1)).first()
     )
 
 

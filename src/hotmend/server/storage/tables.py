@@ -156,6 +156,15 @@ turns = Table(
     Index("turns_of_a_group", "group", "state", "domain"),
 )
 
+# How a machine with an agent says it is, the last time it said so; ``told``: when we heard it.
+health = Table(
+    "health",
+    metadata,
+    Column("machine", String(36), primary_key=True),
+    Column("told", Float, nullable=False),
+    Column("content", JSON, nullable=False),
+)
+
 # One-time codes. Only the digest is kept.
 codes = Table(
     "codes",

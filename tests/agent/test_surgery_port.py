@@ -1,0 +1,78 @@
+"""The agent's surgeon on real processes: look, apply, verify, and who runs old files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hotmend.agent.surgery_port import HiredSurgeon
+from hotmend.hotpatch.codec import encode
+from hotmend.model.outcome import OutcomeKind
+from hotmend.surgery.ledger import Ledger
+from hotmend.surgery.surgeon import Surgeon, serve
+from surgery.workshop import hotpatch, running
+
+DATA = encode(hotpatch("answer"))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "state")
+
+
+@pytest.fixture
+def surgery(ledger: Ledger) -> Iterator[HiredSurgeon]:
+    """Without its confinement, which would be the tests' own, too."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        serve(theirs, ledger)
+        os._exit(0)
+    theirs.close()
+    with Surgeon(ours, pid) as surgeon:
+        yield HiredSurgeon(surgeon)
+
+
+def test_what_is_in_force_is_read_again(surgery: HiredSurgeon, ledger: Ledger) -> None:
+    with running("idle") as target, running("idle") as other:
+        surgery.apply(DATA, (target.pid, other.pid))
+        kinds = {outcome.pid: outcome.kind for outcome in surgery.verify()}
+        assert kinds == dict.fromkeys((target.pid, other.pid), OutcomeKind.ALREADY)
+        entry = next(e for e in ledger.entries()[0] if e.identity.pid == target.pid)
+        write = entry.images[0].writes[0]
+        with Path(f"/proc/{target.pid}/mem").open("r+b", buffering=0) as memory:
+            memory.seek(write.address)
+            memory.write(write.before)
+        differs = {outcome.pid: outcome for outcome in surgery.verify()}
+        assert differs[other.pid].kind is OutcomeKind.ALREADY
+        assert differs[target.pid].kind is OutcomeKind.REFUSED
+        refusal = differs[target.pid].refusal
+        assert refusal is not None and refusal.code.value == "bytes-differ"
+    assert {outcome.kind for outcome in surgery.verify()} == {OutcomeKind.GONE}
+
+
+def test_who_runs_a_file_that_was_replaced(surgery: HiredSurgeon, tmp_path: Path) -> None:
+    program = tmp_path / "sleeper"
+    shutil.copy2(shutil.which("sleep") or "/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            deadline = time.monotonic() + 5
+            while Path(f"/proc/{process.pid}/exe").readlink() != program:
+                assert time.monotonic() < deadline
+            assert process.pid not in {one.pid for one in surgery.stale()}
+            fixed = tmp_path / "fixed"
+            shutil.copy2(program, fixed)
+            fixed.replace(program)
+            found = {one.pid: one for one in surgery.stale()}
+            assert found[process.pid].files == (str(program),)
+            assert found[process.pid].command == "sleeper"
+        finally:
+            process.kill()
