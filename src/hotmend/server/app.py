@@ -23,11 +23,14 @@ from hotmend.server.agents import routes as agents
 from hotmend.server.arm import (
     deployments,
     groups,
+    hybrid_machines,
     images,
+    license_profiles,
     long_running,
     machine_actions,
     metadata,
     plain,
+    resource_graph,
     subscriptions,
     virtual_machines,
 )
@@ -87,12 +90,15 @@ def arm(control: Control) -> FastAPI:
         subscriptions.router(control, access),
         groups.router(control, access),
         virtual_machines.router(control, access),
+        hybrid_machines.router(control, access),
+        license_profiles.router(control, access),
         machine_actions.router(control, access),
         fleet_machines.router(control, access),
         long_running.router(control, access),
         images.router(control, access),
         plain.router(control, access),
         deployments.router(control, access),
+        resource_graph.router(control, access),
     ):
         made.include_router(router)
 

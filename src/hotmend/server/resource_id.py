@@ -13,7 +13,7 @@ _WORDS = (
     *("resources", "deployments", "publishers", "artifacttypes", "vmimage", "offers", "skus"),
     *("versions", "vmSizes", "usages", "operationStatuses", "validate"),
     *("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources", "Microsoft.Storage"),
-    *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history"),
+    *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history", "licenseProfiles"),
     *("Microsoft.ResourceGraph", "Microsoft.HybridCompute", "Microsoft.Maintenance"),
     *("virtualMachines", "availabilitySets", "virtualMachineScaleSets", "instanceView"),
     *("assessPatches", "installPatches", "start", "restart", "powerOff", "deallocate", "reapply"),

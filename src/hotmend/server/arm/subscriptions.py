@@ -22,6 +22,9 @@ _PROVIDERS = {
         *("virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"),
     ),
     "Microsoft.Resources": ("deployments", "resourceGroups", "subscriptions"),
+    "Microsoft.HybridCompute": (
+        *("machines", "machines/licenseProfiles", "locations", "locations/operations"),
+    ),
     "Microsoft.ResourceGraph": ("resources",),
 }
 

@@ -65,17 +65,25 @@ def remove(connection: Connection, identifier: ResourceId) -> bool:
 
 
 def listed(
-    connection: Connection, subscription: str, kind: str | None = None, group: str = ""
+    connection: Connection,
+    subscription: str,
+    kind: str | None = None,
+    group: str = "",
+    after: str = "",
+    most: int | None = None,
 ) -> Iterator[Resource]:
-    """Of a subscription, in the order of their ids. ``kind``: of that type, "" for the groups
-    themselves, None for everything in groups."""
+    """Of a subscription, in the order of their keys: at most ``most`` of those behind the key
+    ``after``. ``kind``: of that type, "" for the groups themselves, None for everything in
+    groups."""
     wanted = select(resources).where(resources.c.subscription == subscription.lower())
     wanted = wanted.where(
         resources.c.type != "" if kind is None else resources.c.type == kind.lower()
     )
     if group:
         wanted = wanted.where(resources.c.group == group.lower())
-    for row in connection.execute(wanted.order_by(resources.c.key)):
+    if after:
+        wanted = wanted.where(resources.c.key > after)
+    for row in connection.execute(wanted.order_by(resources.c.key).limit(most)):
         yield _resource(row)
 
 

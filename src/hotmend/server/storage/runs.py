@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
 from hotmend.server.storage.tables import runs
@@ -133,6 +133,31 @@ def latest(
             select(runs).where(wanted).order_by(runs.c.created.desc()).limit(1)
         ).first()
     )
+
+
+def latest_of(
+    connection: Connection, kind: RunKind, machines: Sequence[str] | None = None
+) -> dict[str, Kept]:
+    """The last of its kind that came to an end, by machine: of all, or of some machines."""
+    ended = (runs.c.kind == kind.value) & runs.c.finished.is_not(None)
+    if machines is not None:
+        ended &= runs.c.machine.in_(machines)
+    newest = (
+        select(runs.c.machine, func.max(runs.c.created).label("created"))
+        .where(ended)
+        .group_by(runs.c.machine)
+        .subquery()
+    )
+    same = (runs.c.machine == newest.c.machine) & (runs.c.created == newest.c.created)
+    rows = connection.execute(select(runs).join(newest, same).where(ended))
+    return {kept.machine: kept for kept in map(_kept, rows) if kept is not None}
+
+
+def of_kind(connection: Connection, kind: RunKind, since: float) -> list[Kept]:
+    """What began since then, of all machines, the newest first."""
+    wanted = (runs.c.kind == kind.value) & (runs.c.created >= since)
+    rows = connection.execute(select(runs).where(wanted).order_by(runs.c.created.desc()))
+    return [kept for kept in map(_kept, rows) if kept is not None]
 
 
 def history(connection: Connection, machine: str, since: float) -> list[Kept]:
