@@ -102,10 +102,10 @@ def of_connected(machine: Connected, rows: tuple[Row, ...], seen: Observed) -> H
 
 def enablement(machine: Connected, rows: tuple[Row, ...], seen: Observed) -> Enablement:
     """What was observed, never what is wished for alone."""
-    wanted = seen.wanted if seen.wanted is not None else seen.feature is Feature.ENABLED
-    if not wanted:
+    enrolled = seen.feature in (Feature.ENABLING, Feature.ENABLED)
+    if not (enrolled if seen.wanted is None else seen.wanted):
         return Enablement.DISABLED
-    if seen.feature in (Feature.ENABLING, Feature.ENABLED) and not seen.assessed:
+    if enrolled and not seen.assessed:
         return Enablement.PENDING_EVALUATION
     if seen.feature is not Feature.ENABLED or seen.restart_due:
         return Enablement.ACTION_REQUIRED
