@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hotmend import __version__
 from hotmend.server.agents import routes as agents
 from hotmend.server.arm import (
+    apply_updates,
+    configuration_assignments,
     deployments,
     groups,
     hybrid_machines,
@@ -28,6 +30,7 @@ from hotmend.server.arm import (
     license_profiles,
     long_running,
     machine_actions,
+    maintenance_configurations,
     metadata,
     plain,
     resource_graph,
@@ -99,6 +102,9 @@ def arm(control: Control) -> FastAPI:
         plain.router(control, access),
         deployments.router(control, access),
         resource_graph.router(control, access),
+        maintenance_configurations.router(control, access),
+        configuration_assignments.router(control, access),
+        apply_updates.router(control, access),
     ):
         made.include_router(router)
 

@@ -18,6 +18,7 @@ _WORDS = (
     *("virtualMachines", "availabilitySets", "virtualMachineScaleSets", "instanceView"),
     *("assessPatches", "installPatches", "start", "restart", "powerOff", "deallocate", "reapply"),
     *("redeploy", "virtualNetworks", "networkInterfaces", "networkSecurityGroups"),
+    *("maintenanceConfigurations", "configurationAssignments", "applyUpdates", "updates"),
     *("publicIPAddresses", "subnets", "disks", "storageAccounts"),
 )
 _CANONICAL = {word.lower(): word for word in _WORDS}

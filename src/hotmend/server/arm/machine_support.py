@@ -29,6 +29,19 @@ def os_type(facts: Facts) -> str:
     return "Windows" if facts.os_name.lower().startswith("windows") else "Linux"
 
 
+def stated_os(kind: str, body: Body) -> str:
+    """Of a machine without an agent, as far as its owner said; "" when nobody did."""
+    properties = body["properties"]
+    if kind.lower() == CONNECTED.lower():
+        return str(properties.get("osType") or "")
+    profile = properties.get("osProfile") or {}
+    for name, system in (("windowsConfiguration", "Windows"), ("linuxConfiguration", "Linux")):
+        if profile.get(name):
+            return system
+    disk = (properties.get("storageProfile") or {}).get("osDisk") or {}
+    return str(disk.get("osType") or "") if isinstance(disk, dict) else ""
+
+
 def row(kind: str, body: Body, facts: Facts | None, rows: tuple[Row, ...]) -> Row | None:
     """None for a machine that is not supported."""
     where = platform(kind, body)

@@ -149,6 +149,16 @@ def windows_settings(properties: Body) -> Body:
     return _object(windows, "patchSettings")
 
 
+def settings_of(properties: Body) -> Body:
+    """``patchSettings`` of the one system or the other; empty where there are none."""
+    profile = _object(properties, "osProfile")
+    for name in ("windowsConfiguration", "linuxConfiguration"):
+        settings = _object(_object(profile, name), "patchSettings")
+        if settings:
+            return settings
+    return {}
+
+
 def image_of(properties: Body) -> Image | None:
     """The image that a machine was made from, if its properties say one. Raises ArmError."""
     reference = _object(_object(properties, "storageProfile"), "imageReference")

@@ -25,6 +25,9 @@ _PROVIDERS = {
     "Microsoft.HybridCompute": (
         *("machines", "machines/licenseProfiles", "locations", "locations/operations"),
     ),
+    "Microsoft.Maintenance": (
+        *("maintenanceConfigurations", "configurationAssignments", "applyUpdates", "updates"),
+    ),
     "Microsoft.ResourceGraph": ("resources",),
 }
 

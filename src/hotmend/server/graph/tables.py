@@ -14,9 +14,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from hotmend.model.agent_messages import AvailablePatch, PatchResult, RunKind
-from hotmend.server.arm import hybrid_view, machine_support, patch_results
+from hotmend.server.arm import (
+    apply_updates,
+    configuration_assignments,
+    hybrid_view,
+    machine_support,
+    patch_results,
+)
+from hotmend.server.arm.maintenance_configurations import SCOPE
 from hotmend.server.graph.evaluate import Row, Rows, Tables
-from hotmend.server.storage import machines, resources, runs
+from hotmend.server.storage import machines, maintenance, resources, runs
 from hotmend.server.storage.machines import Machine
 from hotmend.server.storage.resources import Resource
 from hotmend.server.storage.runs import Kept
@@ -45,6 +52,7 @@ def tables(asked: Asked) -> Tables:
         "resources": _resources,
         "patchassessmentresources": _assessments,
         "patchinstallationresources": _installations,
+        "maintenanceresources": _maintenance,
     }
     return {name: partial(_rows, of, asked) for name, of in made.items()}
 
@@ -126,6 +134,37 @@ def _installations(asked: Asked) -> Iterator[Row]:
                     name,
                     {"properties": _installed(patch, os, times["lastModifiedDateTime"])},
                 )
+
+
+def _maintenance(asked: Asked) -> Iterator[Row]:
+    """What was applied or cancelled, and what is assigned to machines."""
+    known = {resource.id.key: resource for resource in _readable(asked)}
+    updates = [one for one in maintenance.updates(asked.connection) if one.resource in known]
+    ran = runs.several(asked.connection, [one.run for one in updates if one.run])
+    for one in updates:
+        owner, kept = known[one.resource], ran.get(one.run)
+        times = patch_results.run_times(kept) if kept is not None else {}
+        ended = kept is not None and kept.finished is not None
+        properties = {
+            "maintenanceConfigurationId": one.configuration,
+            "maintenanceScope": SCOPE,
+            "resourceId": owner.id.key,
+            "correlationId": one.id,
+            "startDateTime": times.get("startDateTime"),
+            "endDateTime": times.get("lastModifiedDateTime") if ended else None,
+            "status": apply_updates.status_of(one, kept),
+        }
+        name = one.occurrence or one.id
+        place = f"{owner.id}/providers/{apply_updates.TYPE}/{name}"
+        yield _row(asked, owner, apply_updates.TYPE, place, name, {"properties": properties})
+    for assignment in maintenance.of_subscription(asked.connection, asked.subscription):
+        target = known.get(assignment.target)
+        if target is None:
+            continue
+        shown = {"properties": {**assignment.body, "resourceId": target.id.key}}
+        name = assignment.id.rpartition("/")[2]
+        kind = configuration_assignments.TYPE
+        yield _row(asked, target, kind, assignment.id, name, shown)
 
 
 def _readable(asked: Asked) -> Iterator[Resource]:

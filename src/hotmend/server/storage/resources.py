@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from hotmend.server.resource_id import ResourceId
-from hotmend.server.storage.tables import resources
+from hotmend.server.storage.tables import maintenance_assignments, resources
 
 Body = dict[str, Any]
 
@@ -59,7 +59,16 @@ def put(connection: Connection, identifier: ResourceId, body: Body, now: float) 
 
 
 def remove(connection: Connection, identifier: ResourceId) -> bool:
-    """Whether it was there."""
+    """Whether it was there. What was assigned to it, or by it, goes with it."""
+    key = identifier.key
+    assigned = maintenance_assignments.c
+    connection.execute(
+        delete(maintenance_assignments).where(
+            (assigned.target == key) | (assigned.configuration == key)
+            if identifier.type
+            else assigned.key.startswith(f"{key}/", autoescape=True)
+        )
+    )
     gone = connection.execute(delete(resources).where(resources.c.key == identifier.key))
     return bool(gone.rowcount)
 

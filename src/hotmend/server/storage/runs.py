@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
 from hotmend.server.storage.tables import runs
 
+_MOST_IN_A_LIST = 500
 USER = "User"
 PLATFORM = "Platform"
 KEPT_S = {RunKind.ASSESS: 7 * 86400.0, RunKind.INSTALL: 30 * 86400.0, RunKind.RESTART: 30 * 86400.0}
@@ -119,6 +120,18 @@ def note(connection: Connection, machine: str, run: Run, now: float) -> str:
 def get(connection: Connection, identifier: str) -> Kept | None:
     """By id."""
     return _kept(connection.execute(select(runs).where(runs.c.id == identifier)).first())
+
+
+def several(connection: Connection, identifiers: Sequence[str]) -> dict[str, Kept]:
+    """By their ids; those that are known."""
+    found: dict[str, Kept] = {}
+    for start in range(0, len(identifiers), _MOST_IN_A_LIST):
+        part = identifiers[start : start + _MOST_IN_A_LIST]
+        for row in connection.execute(select(runs).where(runs.c.id.in_(part))):
+            kept = _kept(row)
+            if kept is not None:
+                found[kept.id] = kept
+    return found
 
 
 def latest(
