@@ -129,6 +129,14 @@ def plane(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
 
 
+@pytest.fixture(scope="module")
+def trusted(plane: Plane) -> Iterator[None]:
+    """What the SDKs' own clients trust."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REQUESTS_CA_BUNDLE", str(plane.authority))
+        yield
+
+
 @contextmanager
 def serving(folder: Path, database_url: str = "") -> Iterator[Plane]:
     """In a thread of this process, on TLS."""

@@ -12,8 +12,7 @@ import pytest
 
 from hotmend.model.agent_messages import Installation, RebootStatus, Run, RunKind, RunStatus
 from server.conftest import Plane
-from server.machine import PATCH, Machine, enrolled
-from server.test_azure_sdk import answering
+from server.machine import PATCH, Machine, answering, enrolled
 
 AZ = os.environ.get("HOTMEND_AZ", "")
 pytestmark = pytest.mark.skipif(not AZ, reason="HOTMEND_AZ names no az: scripts/test installs it")

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.identity import ClientSecretCredential
 from azure.mgmt.compute import ComputeManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 
 from hotmend.model.agent_messages import (
-    Installation,
-    InstallationState,
-    PatchResult,
-    RebootStatus,
-    Run,
     RunKind,
-    RunStatus,
 )
 from server.conftest import Plane
-from server.machine import PATCH, Machine, enrolled
+from server.machine import PATCH, answering, assessment, enrolled, installation
+from server.sdk import client
 
 IMAGE = {
     "publisher": "MicrosoftWindowsServer",
@@ -35,34 +27,19 @@ IMAGE = {
 
 
 @pytest.fixture(scope="module")
-def trusted(plane: Plane) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REQUESTS_CA_BUNDLE", str(plane.authority))
-        yield
-
-
-@pytest.fixture(scope="module")
 def compute(plane: Plane, trusted: None) -> ComputeManagementClient:
-    return _client(ComputeManagementClient, plane, "adfs")
+    return client(ComputeManagementClient, plane, "adfs")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def group(plane: Plane, trusted: None) -> str:
     # The tenant's own authority, where the fixture above takes ADFS's.
-    client = _client(ResourceManagementClient, plane, plane.control.folder.tenant)
-    made = client.resource_groups.create_or_update("Rg1", {"location": "West Europe"})
+    resources = client(ResourceManagementClient, plane, plane.control.folder.tenant)
+    made = resources.resource_groups.create_or_update("Rg1", {"location": "West Europe"})
     assert (made.name, made.location) == ("Rg1", "westeurope")
-    assert client.resource_groups.check_existence("rg1")
-    assert not client.resource_groups.check_existence("rg2")
+    assert resources.resource_groups.check_existence("rg1")
+    assert not resources.resource_groups.check_existence("rg2")
     return "rg1"
-
-
-def _client(kind: Any, plane: Plane, tenant: str) -> Any:
-    credential = ClientSecretCredential(
-        tenant, plane.client, plane.secret, authority=plane.base, disable_instance_discovery=True
-    )
-    scopes = [f"{plane.base}/.default"]
-    return kind(credential, plane.subscription, base_url=plane.base, credential_scopes=scopes)
 
 
 def windows(**settings: Any) -> dict[str, Any]:
@@ -124,7 +101,7 @@ def test_assess_and_install_are_the_machines_own_results(
     plane: Plane, compute: ComputeManagementClient, tmp_path: Path
 ) -> None:
     machine = enrolled(plane, "worker1", tmp_path)
-    answers = {RunKind.ASSESS: _assessment, RunKind.INSTALL: _installation}
+    answers = {RunKind.ASSESS: assessment, RunKind.INSTALL: installation}
     with answering(machine, answers):
         assessed = compute.virtual_machines.begin_assess_patches("fleet", "worker1").result()
         assert assessed.status == "Succeeded" and assessed.critical_and_security_patch_count == 1
@@ -169,44 +146,3 @@ def test_sets(compute: ComputeManagementClient) -> None:
     vm["properties"]["availabilitySet"] = {"id": f"{made.id}x"}
     with pytest.raises(ResourceNotFoundError):
         compute.virtual_machines.begin_create_or_update("rg1", "member2", vm).result()
-
-
-def _assessment(machine: Machine, order: str) -> Run:
-    return machine.assessed(order, PATCH)
-
-
-def _installation(machine: Machine, order: str) -> Run:
-    run = machine.assessed(order)
-    result = PatchResult(
-        PATCH.article, PATCH.name, PATCH.version, "Security", InstallationState.INSTALLED
-    )
-    return Run(
-        order,
-        RunKind.INSTALL,
-        run.started,
-        RunStatus.SUCCEEDED,
-        run.finished,
-        installation=Installation((result,), RebootStatus.NOT_NEEDED),
-    )
-
-
-class answering:
-    """The machine polls and answers on a thread."""
-
-    def __init__(self, machine: Machine, answers: Any) -> None:
-        self._machine, self._answers = machine, answers
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            for order in self._machine.poll(1.0).orders:
-                done = self._machine.report(self._answers[order.kind](self._machine, order.id))
-                assert done.accepted, done

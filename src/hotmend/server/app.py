@@ -22,13 +22,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hotmend import __version__
 from hotmend.server.agents import routes as agents
 from hotmend.server.arm import (
+    apply_updates,
+    configuration_assignments,
     deployments,
     groups,
+    hybrid_machines,
     images,
+    license_profiles,
     long_running,
     machine_actions,
+    maintenance_configurations,
     metadata,
     plain,
+    resource_graph,
     subscriptions,
     virtual_machines,
 )
@@ -94,6 +100,8 @@ def arm(control: Control) -> FastAPI:
         subscriptions.router(control, access),
         groups.router(control, access),
         virtual_machines.router(control, access),
+        hybrid_machines.router(control, access),
+        license_profiles.router(control, access),
         machine_actions.router(control, access),
         fleet_machines.router(control, access),
         fleet_audit.router(control, access),
@@ -102,6 +110,10 @@ def arm(control: Control) -> FastAPI:
         images.router(control, access),
         plain.router(control, access),
         deployments.router(control, access),
+        resource_graph.router(control, access),
+        maintenance_configurations.router(control, access),
+        configuration_assignments.router(control, access),
+        apply_updates.router(control, access),
     ):
         made.include_router(router)
 

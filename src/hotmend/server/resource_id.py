@@ -13,12 +13,13 @@ _WORDS = (
     *("resources", "deployments", "publishers", "artifacttypes", "vmimage", "offers", "skus"),
     *("versions", "vmSizes", "usages", "operationStatuses", "validate"),
     *("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources", "Microsoft.Storage"),
-    *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history"),
+    *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history", "licenseProfiles"),
     *("auditEntries", "auditCheckpoint", "principals", "rotate", "assignments"),
     *("Microsoft.ResourceGraph", "Microsoft.HybridCompute", "Microsoft.Maintenance"),
     *("virtualMachines", "availabilitySets", "virtualMachineScaleSets", "instanceView"),
     *("assessPatches", "installPatches", "start", "restart", "powerOff", "deallocate", "reapply"),
     *("redeploy", "virtualNetworks", "networkInterfaces", "networkSecurityGroups"),
+    *("maintenanceConfigurations", "configurationAssignments", "applyUpdates", "updates"),
     *("publicIPAddresses", "subnets", "disks", "storageAccounts"),
 )
 _CANONICAL = {word.lower(): word for word in _WORDS}

@@ -30,6 +30,7 @@ from hotmend.model.agent_messages import (
     Report,
 )
 from hotmend.server.agents.batch import ReportBatch
+from hotmend.server.arm.machine_support import CONNECTED
 from hotmend.server.certificates import agent_certificate
 from hotmend.server.control import Control
 from hotmend.server.errors import ServerError
@@ -157,6 +158,17 @@ def _make_resource(
     if resources.get(connection, identifier) is not None:
         return
     settings = {"patchMode": "AutomaticByPlatform", "assessmentMode": "AutomaticByPlatform"}
+    if identifier.type == CONNECTED:
+        # What it is, its agent says; this is what somebody has chosen.
+        linux = {"patchSettings": settings}
+        of_connected = {
+            "provisioningState": "Succeeded",
+            "vmId": str(uuid.uuid4()),
+            "osProfile": {"linuxConfiguration": linux},
+        }
+        body = {"location": location, "properties": of_connected}
+        resources.put(connection, identifier, body, now)
+        return
     properties_of_machine = {
         "provisioningState": "Succeeded",
         "vmId": str(uuid.uuid4()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,7 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from hotmend.fleet.regions import normalised
-from hotmend.server.arm import subscriptions
+from hotmend.server.arm import pages, subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import ResourceBody, content
 from hotmend.server.control import Control
@@ -49,10 +51,8 @@ def router(control: Control, access: Access) -> APIRouter:
     @routes.get(_PATH, **access.to(_READ, filtered=True))
     def everything(subscription: str, request: Request) -> dict[str, Any]:
         subscriptions.check(control, subscription)
-        with control.database.reading() as connection:
-            known = list(resources.listed(connection, subscription, ""))
-        shown = [_shown(g) for g in known if access.readable(request, _READ, str(g.id))]
-        return {"value": shown}
+        shown = partial(_all, of=_shown)
+        return pages.page(control, access, request, _READ, subscription, "", shown=shown)
 
     @routes.get(f"{_PATH}/{{group}}", **access.to(_READ))
     def get(subscription: str, group: str) -> dict[str, Any]:
@@ -95,10 +95,8 @@ def router(control: Control, access: Access) -> APIRouter:
         return _resources(request, subscription, group)
 
     def _resources(request: Request, subscription: str, group: str) -> dict[str, Any]:
-        with control.database.reading() as connection:
-            known = list(resources.listed(connection, subscription, None, group))
-        shown = [r for r in known if access.readable(request, _READ, str(r.id))]
-        return {"value": [_brief(resource) for resource in shown]}
+        shown = partial(_all, of=_brief)
+        return pages.page(control, access, request, _READ, subscription, None, group, shown)
 
     return routes
 
@@ -111,6 +109,12 @@ def found(connection: Connection, subscription: str, group: str) -> Resource:
             404, "ResourceGroupNotFound", f"Resource group '{group}' could not be found."
         )
     return resource
+
+
+def _all(
+    _: Connection, known: Sequence[Resource], of: Callable[[Resource], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return [of(resource) for resource in known]
 
 
 def _shown(resource: Resource) -> dict[str, Any]:

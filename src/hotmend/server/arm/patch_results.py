@@ -18,6 +18,17 @@ from hotmend.model.agent_messages import (
 )
 from hotmend.server.storage.runs import Kept
 
+# Azure's names of the counts; what has no classification of these is "other".
+_COUNTED = {
+    "Security": "security",
+    "Critical": "critical",
+    "Definition": "definition",
+    "UpdateRollUp": "updateRollup",
+    "FeaturePack": "featurePack",
+    "ServicePack": "servicePack",
+    "Tools": "tools",
+    "Updates": "updates",
+}
 _URGENT = ("Critical", "Security")
 _NAMESPACE = uuid.UUID("6f1c1a54-52b5-4a8e-9a55-9f4c6b4a3a10")
 
@@ -29,6 +40,21 @@ def of(kept: Kept) -> dict[str, Any] | None:
     if kept.kind is RunKind.INSTALL:
         return installed(kept)
     return None
+
+
+def of_connected(kept: Kept, os: str) -> dict[str, Any]:
+    """The result of an assessment or installation of a connected machine: of the former only
+    numbers, its patches are in Resource Graph. ``os``: Windows or Linux."""
+    common = {**run_times(kept), **patching_of(os)}
+    if kept.kind is RunKind.ASSESS:
+        return {**assessment_numbers(kept), "assessmentActivityId": kept.id, **common}
+    done = installation_summary(kept, "errorDetails")
+    return {**done, "rebootStatus": reboot_of(kept), **common}
+
+
+def patching_of(os: str) -> dict[str, str]:
+    """What every result of a machine says of its system."""
+    return {"osType": os, "patchServiceUsed": "WU" if os == "Windows" else "APT"}
 
 
 def assessed(kept: Kept) -> dict[str, Any]:
@@ -46,7 +72,7 @@ def installed(kept: Kept) -> dict[str, Any]:
     done = (kept.run and kept.run.installation) or Installation((), RebootStatus.UNKNOWN)
     return {
         **installation_summary(kept),
-        "rebootStatus": done.reboot.value,
+        "rebootStatus": reboot_of(kept),
         "startDateTime": _time(_started(kept)),
         "patches": [_result(patch) for patch in done.patches],
     }
@@ -66,8 +92,22 @@ def assessment_summary(kept: Kept) -> dict[str, Any]:
     }
 
 
-def installation_summary(kept: Kept) -> dict[str, Any]:
-    """LastPatchInstallationSummary, without its times."""
+def assessment_numbers(kept: Kept) -> dict[str, Any]:
+    """As connected machines and Resource Graph have them: a number for each classification."""
+    found = (kept.run and kept.run.assessment) or Assessment(False, ())
+    counts = dict.fromkeys((*_COUNTED.values(), "other"), 0)
+    for patch in found.patches:
+        counts[_COUNTED.get(patch.classification, "other")] += 1
+    return {
+        "status": kept.status.value,
+        "rebootPending": found.reboot_pending,
+        "availablePatchCountByClassification": counts,
+        **_error(kept, "errorDetails"),
+    }
+
+
+def installation_summary(kept: Kept, error: str = "error") -> dict[str, Any]:
+    """LastPatchInstallationSummary, without its times; ``error``: what a problem is called."""
     done = (kept.run and kept.run.installation) or Installation((), RebootStatus.UNKNOWN)
     states = Counter(patch.state for patch in done.patches)
     return {
@@ -79,8 +119,13 @@ def installation_summary(kept: Kept) -> dict[str, Any]:
         "pendingPatchCount": states[InstallationState.PENDING],
         "installedPatchCount": states[InstallationState.INSTALLED],
         "failedPatchCount": states[InstallationState.FAILED],
-        **_error(kept),
+        **_error(kept, error),
     }
+
+
+def reboot_of(kept: Kept) -> str:
+    """What became of a restart, of an installation that may not have ended."""
+    return kept.run.installation.reboot.value if kept.run and kept.run.installation else "Unknown"
 
 
 def summary_times(kept: Kept) -> dict[str, str]:
@@ -88,6 +133,15 @@ def summary_times(kept: Kept) -> dict[str, str]:
     return {
         "startTime": _time(_started(kept)),
         "lastModifiedTime": _time(kept.finished or _started(kept)),
+    }
+
+
+def run_times(kept: Kept) -> dict[str, str]:
+    """As connected machines and Resource Graph name them, and who began it."""
+    return {
+        "startDateTime": _time(_started(kept)),
+        "lastModifiedDateTime": _time(kept.finished or _started(kept)),
+        "startedBy": kept.started_by,
     }
 
 
@@ -124,12 +178,12 @@ def _result(patch: PatchResult) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value is not None}
 
 
-def _error(kept: Kept) -> dict[str, Any]:
+def _error(kept: Kept, name: str = "error") -> dict[str, Any]:
     problem = kept.run.problem if kept.run is not None else ""
     if not problem:
         return {}
     detail = {"code": "VMGuestPatchInternalError", "message": problem}
-    return {"error": {**detail, "details": [detail]}}
+    return {name: {**detail, "details": [detail]}}
 
 
 def _started(kept: Kept) -> float:

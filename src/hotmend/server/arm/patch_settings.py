@@ -37,6 +37,16 @@ def check(properties: Body, before: Body | None, rows: tuple[Row, ...]) -> None:
         _check_words(settings, "linuxConfiguration.patchSettings", _LINUX_MODES)
         if settings.get("patchMode") == "AutomaticByPlatform" and image is not None and row is None:
             raise _not_supported("linuxConfiguration.patchSettings.patchMode")
+        _check_agent(linux, settings, "linuxConfiguration.patchSettings.patchMode")
+
+
+def check_connected(properties: Body) -> None:
+    """Of a machine that is connected by Arc: the words only, either system takes all modes. Whether
+    it may be hotpatched is its licence's to say. Raises ArmError."""
+    profile = _object(properties, "osProfile")
+    for name in ("windowsConfiguration", "linuxConfiguration"):
+        settings = _object(_object(profile, name), "patchSettings")
+        _check_words(settings, f"{name}.patchSettings", (*_WINDOWS_MODES, "ImageDefault"))
 
 
 def _check_windows(windows: Body, row: Row | None, *, known: bool) -> None:
@@ -57,6 +67,26 @@ def _check_windows(windows: Body, row: Row | None, *, known: bool) -> None:
         raise _not_supported(_PATCH_MODE)
     if settings.get("enableHotpatching") is True:
         _check_hotpatching(windows, settings, supported=hotpatch_image or known)
+    if mode == "Manual" and windows.get("enableAutomaticUpdates") is True:
+        raise _invalid(
+            "The patchMode 'Manual' is invalid. For patchMode 'Manual', the property "
+            "'enableAutomaticUpdates' must be set to false.",
+            _PATCH_MODE,
+        )
+    _check_agent(windows, settings, _PATCH_MODE)
+
+
+def _check_agent(configuration: Body, settings: Body, target: str) -> None:
+    """What the platform is to do, an agent does."""
+    if (
+        settings.get("patchMode") == "AutomaticByPlatform"
+        and configuration.get("provisionVMAgent") is False
+    ):
+        raise _invalid(
+            "The patchMode 'AutomaticByPlatform' is invalid. For patchMode 'AutomaticByPlatform', "
+            "the property 'provisionVMAgent' must be set to true.",
+            target,
+        )
 
 
 def _check_hotpatching(windows: Body, settings: Body, *, supported: bool) -> None:
@@ -117,6 +147,16 @@ def windows_settings(properties: Body) -> Body:
     """``patchSettings`` of Windows; empty where there are none. Raises ArmError."""
     windows = _object(_object(properties, "osProfile"), "windowsConfiguration")
     return _object(windows, "patchSettings")
+
+
+def settings_of(properties: Body) -> Body:
+    """``patchSettings`` of the one system or the other; empty where there are none."""
+    profile = _object(properties, "osProfile")
+    for name in ("windowsConfiguration", "linuxConfiguration"):
+        settings = _object(_object(profile, name), "patchSettings")
+        if settings:
+            return settings
+    return {}
 
 
 def image_of(properties: Body) -> Image | None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
-from hotmend.server.arm import groups, patch_settings
+from hotmend.server.arm import groups, pages, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import ResourceBody, content
 from hotmend.server.arm.virtual_machines import EXISTS, GROUP, exists, found
@@ -87,17 +87,11 @@ def _add(routes: APIRouter, control: Control, access: Access, kind: str) -> None
         f"/subscriptions/{{subscription}}/providers/{kind}", **access.to(read, filtered=True)
     )
     def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return listed(request, subscription, "")
+        return pages.page(control, access, request, read, subscription, kind)
 
     @routes.get(path, **access.to(read, filtered=True))
     def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return listed(request, subscription, group)
-
-    def listed(request: Request, subscription: str, group: str) -> dict[str, Any]:
-        with control.database.reading() as connection:
-            known = list(resources.listed(connection, subscription, kind, group))
-        shown = [r.as_json() for r in known if access.readable(request, read, str(r.id))]
-        return {"value": shown}
+        return pages.page(control, access, request, read, subscription, kind, group)
 
 
 def written(

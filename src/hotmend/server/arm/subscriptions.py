@@ -22,6 +22,12 @@ _PROVIDERS = {
         *("virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"),
     ),
     "Microsoft.Resources": ("deployments", "resourceGroups", "subscriptions"),
+    "Microsoft.HybridCompute": (
+        *("machines", "machines/licenseProfiles", "locations", "locations/operations"),
+    ),
+    "Microsoft.Maintenance": (
+        *("maintenanceConfigurations", "configurationAssignments", "applyUpdates", "updates"),
+    ),
     "Microsoft.ResourceGraph": ("resources",),
 }
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import groups, patch_settings
+from hotmend.server.arm import groups, pages, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
 from hotmend.server.arm.instance_view import instance_view
@@ -103,17 +103,11 @@ def router(control: Control, access: Access) -> APIRouter:
         f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
     )
     def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return _list(request, subscription, "")
+        return pages.page(control, access, request, _READ, subscription, TYPE)
 
     @routes.get(PATH, **access.to(_READ, filtered=True))
     def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return _list(request, subscription, group)
-
-    def _list(request: Request, subscription: str, group: str) -> dict[str, Any]:
-        with control.database.reading() as connection:
-            known = list(resources.listed(connection, subscription, TYPE, group))
-        shown = [r.as_json() for r in known if access.readable(request, _READ, str(r.id))]
-        return {"value": shown}
+        return pages.page(control, access, request, _READ, subscription, TYPE, group)
 
     return routes
 
@@ -150,15 +144,20 @@ def written(
         "location": normalised(wanted["location"]),
         "properties": properties,
     }
-    if before is not None and before.body["location"] != body["location"]:
+    check_place(identifier, before, body["location"])
+    return resources.put(connection, identifier, body, now), before is None
+
+
+def check_place(identifier: ResourceId, before: Resource | None, location: str) -> None:
+    """A resource stays where it was made. Raises ArmError."""
+    if before is not None and before.body["location"] != location:
         raise ArmError(
             409,
             "InvalidResourceLocation",
             f"The resource '{identifier.name}' already exists in location "
             f"'{before.body['location']}' in resource group '{identifier.group}'. A resource with "
-            f"the same name cannot be created in location '{body['location']}'.",
+            f"the same name cannot be created in location '{location}'.",
         )
-    return resources.put(connection, identifier, body, now), before is None
 
 
 def found(connection: Connection, identifier: ResourceId) -> Resource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
@@ -13,6 +13,7 @@ from hotmend.server.arm import patch_results, subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.instance_view import SILENT_AFTER_S
 from hotmend.server.arm.long_running import timestamp
+from hotmend.server.arm.machine_support import CONNECTED
 from hotmend.server.arm.virtual_machines import GROUP, TYPE, found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
@@ -30,6 +31,9 @@ class CodeBody(BaseModel):
     """The machine that may enrol with the code."""
 
     location: str = Field(default="local", min_length=1, max_length=64)
+    type: Literal["Microsoft.Compute/virtualMachines", "Microsoft.HybridCompute/machines"] = (
+        "Microsoft.Compute/virtualMachines"
+    )
 
 
 def router(control: Control, access: Access) -> APIRouter:
@@ -39,7 +43,7 @@ def router(control: Control, access: Access) -> APIRouter:
     @routes.post(f"{_FLEET}/enrolmentCodes", **access.to("Hotmend.Fleet/enrolmentCodes/write"))
     def code(subscription: str, group: str, name: str, body: CodeBody) -> dict[str, Any]:
         subscriptions.check(control, subscription)
-        identifier = ResourceId(subscription, checked_name(group), TYPE, checked_name(name))
+        identifier = ResourceId(subscription, checked_name(group), body.type, checked_name(name))
 
         def work(connection: Connection) -> str:
             now = control.clock()
@@ -56,8 +60,9 @@ def router(control: Control, access: Access) -> APIRouter:
         subscriptions.check(control, subscription)
         with control.database.reading() as connection:
             known = machines.of_resources(connection)
+            assessed = runs.latest_of(connection, RunKind.ASSESS)
             shown = [
-                _machine(connection, machine, control.clock())
+                _machine(machine, assessed.get(machine.id), control.clock())
                 for key, machine in sorted(known.items())
                 if key.startswith(f"/subscriptions/{subscription.lower()}/")
                 and access.readable(request, _READ, key)
@@ -66,9 +71,8 @@ def router(control: Control, access: Access) -> APIRouter:
 
     @routes.get(f"{_FLEET}/patches", **access.to(_READ))
     def patches(subscription: str, group: str, name: str) -> dict[str, Any]:
-        identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            machine = _enrolled(connection, identifier)
+            machine = _enrolled(connection, subscription, group, name)
             kept = runs.latest(connection, machine.id, RunKind.ASSESS, ended=True)
         if kept is None or kept.run is None or kept.run.assessment is None:
             return {"assessed": None, "value": []}
@@ -117,9 +121,8 @@ def router(control: Control, access: Access) -> APIRouter:
         name: str,
         days: int = Query(default=_HISTORY_DAYS, ge=1, le=_HISTORY_DAYS),
     ) -> dict[str, Any]:
-        identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            machine = _enrolled(connection, identifier)
+            machine = _enrolled(connection, subscription, group, name)
             since = control.clock() - days * 86400
             known = runs.history(connection, machine.id, since)
         return {"value": [_run(kept) for kept in known]}
@@ -127,17 +130,19 @@ def router(control: Control, access: Access) -> APIRouter:
     return routes
 
 
-def _enrolled(connection: Connection, identifier: ResourceId) -> Machine:
-    found(connection, identifier)
-    machine = machines.of_resource(connection, identifier.key)
-    if machine is None:
-        raise ArmError(404, "MachineNotEnrolled", f"No agent has enrolled as '{identifier.name}'.")
-    return machine
+def _enrolled(connection: Connection, subscription: str, group: str, name: str) -> Machine:
+    """A virtual machine by that name, or else a connected one."""
+    for kind in (TYPE, CONNECTED):
+        identifier = ResourceId(subscription, group, kind, name)
+        machine = machines.of_resource(connection, identifier.key)
+        if machine is not None:
+            return machine
+    found(connection, ResourceId(subscription, group, TYPE, name))
+    raise ArmError(404, "MachineNotEnrolled", f"No agent has enrolled as '{name}'.")
 
 
-def _machine(connection: Connection, machine: Machine, now: float) -> dict[str, Any]:
+def _machine(machine: Machine, assessed: Kept | None, now: float) -> dict[str, Any]:
     words = machine.resource.split("/")
-    assessed = runs.latest(connection, machine.id, RunKind.ASSESS, ended=True)
     summary = patch_results.assessment_summary(assessed) if assessed is not None else None
     return {
         "id": machine.resource,

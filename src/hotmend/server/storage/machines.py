@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,6 +92,12 @@ def of_resource(connection: Connection, key: str) -> Machine | None:
 def of_resources(connection: Connection) -> dict[str, Machine]:
     """All, by their resource's key."""
     found = map(_machine, connection.execute(select(machines)))
+    return {machine.resource: machine for machine in found if machine is not None}
+
+
+def of_keys(connection: Connection, keys: Sequence[str]) -> dict[str, Machine]:
+    """Those of some resources, by their keys."""
+    found = map(_machine, connection.execute(select(machines).where(machines.c.resource.in_(keys))))
     return {machine.resource: machine for machine in found if machine is not None}
 
 

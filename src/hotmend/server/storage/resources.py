@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from hotmend.server.resource_id import ResourceId
-from hotmend.server.storage.tables import resources
+from hotmend.server.storage.tables import maintenance_assignments, resources
 
 Body = dict[str, Any]
 
@@ -59,23 +59,40 @@ def put(connection: Connection, identifier: ResourceId, body: Body, now: float) 
 
 
 def remove(connection: Connection, identifier: ResourceId) -> bool:
-    """Whether it was there."""
+    """Whether it was there. What was assigned to it, or by it, goes with it."""
+    key = identifier.key
+    assigned = maintenance_assignments.c
+    connection.execute(
+        delete(maintenance_assignments).where(
+            (assigned.target == key) | (assigned.configuration == key)
+            if identifier.type
+            else assigned.key.startswith(f"{key}/", autoescape=True)
+        )
+    )
     gone = connection.execute(delete(resources).where(resources.c.key == identifier.key))
     return bool(gone.rowcount)
 
 
 def listed(
-    connection: Connection, subscription: str, kind: str | None = None, group: str = ""
+    connection: Connection,
+    subscription: str,
+    kind: str | None = None,
+    group: str = "",
+    after: str = "",
+    most: int | None = None,
 ) -> Iterator[Resource]:
-    """Of a subscription, in the order of their ids. ``kind``: of that type, "" for the groups
-    themselves, None for everything in groups."""
+    """Of a subscription, in the order of their keys: at most ``most`` of those behind the key
+    ``after``. ``kind``: of that type, "" for the groups themselves, None for everything in
+    groups."""
     wanted = select(resources).where(resources.c.subscription == subscription.lower())
     wanted = wanted.where(
         resources.c.type != "" if kind is None else resources.c.type == kind.lower()
     )
     if group:
         wanted = wanted.where(resources.c.group == group.lower())
-    for row in connection.execute(wanted.order_by(resources.c.key)):
+    if after:
+        wanted = wanted.where(resources.c.key > after)
+    for row in connection.execute(wanted.order_by(resources.c.key).limit(most)):
         yield _resource(row)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
 from hotmend.server.storage.tables import runs
 
+_MOST_IN_A_LIST = 500
 USER = "User"
 PLATFORM = "Platform"
 KEPT_S = {RunKind.ASSESS: 7 * 86400.0, RunKind.INSTALL: 30 * 86400.0, RunKind.RESTART: 30 * 86400.0}
@@ -133,6 +134,18 @@ def get(connection: Connection, identifier: str) -> Kept | None:
     return _kept(connection.execute(select(runs).where(runs.c.id == identifier)).first())
 
 
+def several(connection: Connection, identifiers: Sequence[str]) -> dict[str, Kept]:
+    """By their ids; those that are known."""
+    found: dict[str, Kept] = {}
+    for start in range(0, len(identifiers), _MOST_IN_A_LIST):
+        part = identifiers[start : start + _MOST_IN_A_LIST]
+        for row in connection.execute(select(runs).where(runs.c.id.in_(part))):
+            kept = _kept(row)
+            if kept is not None:
+                found[kept.id] = kept
+    return found
+
+
 def latest(
     connection: Connection, machine: str, kind: RunKind, *, ended: bool = False
 ) -> Kept | None:
@@ -145,6 +158,31 @@ def latest(
     return _kept(
         connection.execute(select(runs).where(wanted).order_by(order.desc()).limit(1)).first()
     )
+
+
+def latest_of(
+    connection: Connection, kind: RunKind, machines: Sequence[str] | None = None
+) -> dict[str, Kept]:
+    """The last of its kind that came to an end, by machine: of all, or of some machines."""
+    ended = (runs.c.kind == kind.value) & runs.c.finished.is_not(None)
+    if machines is not None:
+        ended &= runs.c.machine.in_(machines)
+    newest = (
+        select(runs.c.machine, func.max(runs.c.created).label("created"))
+        .where(ended)
+        .group_by(runs.c.machine)
+        .subquery()
+    )
+    same = (runs.c.machine == newest.c.machine) & (runs.c.created == newest.c.created)
+    rows = connection.execute(select(runs).join(newest, same).where(ended))
+    return {kept.machine: kept for kept in map(_kept, rows) if kept is not None}
+
+
+def of_kind(connection: Connection, kind: RunKind, since: float) -> list[Kept]:
+    """What began since then, of all machines, the newest first."""
+    wanted = (runs.c.kind == kind.value) & (runs.c.created >= since)
+    rows = connection.execute(select(runs).where(wanted).order_by(runs.c.created.desc()))
+    return [kept for kept in map(_kept, rows) if kept is not None]
 
 
 def history(connection: Connection, machine: str, since: float) -> list[Kept]:

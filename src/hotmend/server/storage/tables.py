@@ -196,6 +196,37 @@ runs = Table(
     Index("runs_that_wait", "finished", "sent"),
 )
 
+# Which machines a maintenance configuration is for: one (``target``), or those that a filter of the
+# body finds in a group or subscription (``target`` ""). All are lower-case keys.
+maintenance_assignments = Table(
+    "maintenance_assignments",
+    metadata,
+    Column("key", String(1024), primary_key=True),
+    Column("id", String(1024), nullable=False),
+    Column("configuration", String(1024), nullable=False),
+    Column("target", String(1024), nullable=False),
+    Column("subscription", String(64), nullable=False),
+    Column("group", String(128), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("assignments_of_a_configuration", "configuration"),
+    Index("assignments_of_a_target", "target"),
+)
+
+# Maintenance that somebody asked for at once (``run``), and occurrences of a schedule that somebody
+# cancelled (``occurrence``, yyyyMMddHHmm00 by the schedule's clock).
+apply_updates = Table(
+    "apply_updates",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("resource", String(1024), nullable=False),  # key: a machine, or a configuration
+    Column("configuration", String(1024), nullable=False),
+    Column("run", String(36), nullable=False),
+    Column("occurrence", String(14), nullable=False),
+    Column("created", Float, nullable=False),
+    Index("apply_updates_of_a_resource", "resource", "created"),
+)
+
 # Service principals, and people with a password.
 principals = Table(
     "principals",

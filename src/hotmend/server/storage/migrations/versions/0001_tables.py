@@ -149,6 +149,29 @@ def upgrade() -> None:
     op.create_index("runs_of_a_machine", "runs", ["machine", "kind", "created"])
     op.create_index("runs_that_wait", "runs", ["finished", "sent"])
     op.create_table(
+        "maintenance_assignments",
+        sa.Column("key", sa.String(1024), primary_key=True),
+        sa.Column("id", sa.String(1024), nullable=False),
+        sa.Column("configuration", sa.String(1024), nullable=False),
+        sa.Column("target", sa.String(1024), nullable=False),
+        sa.Column("subscription", sa.String(64), nullable=False),
+        sa.Column("group", sa.String(128), nullable=False),
+        sa.Column("body", sa.JSON, nullable=False),
+        sa.Column("created", sa.Float, nullable=False),
+    )
+    op.create_index("assignments_of_a_configuration", "maintenance_assignments", ["configuration"])
+    op.create_index("assignments_of_a_target", "maintenance_assignments", ["target"])
+    op.create_table(
+        "apply_updates",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("resource", sa.String(1024), nullable=False),
+        sa.Column("configuration", sa.String(1024), nullable=False),
+        sa.Column("run", sa.String(36), nullable=False),
+        sa.Column("occurrence", sa.String(14), nullable=False),
+        sa.Column("created", sa.Float, nullable=False),
+    )
+    op.create_index("apply_updates_of_a_resource", "apply_updates", ["resource", "created"])
+    op.create_table(
         "principals",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("name", sa.String(256), nullable=False, unique=True),

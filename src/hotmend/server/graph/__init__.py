@@ -1,0 +1,1 @@
+"""Resource Graph: questions in a part of the Kusto query language, answered from rows."""
