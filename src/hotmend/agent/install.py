@@ -23,6 +23,7 @@ from hotmend.model.agent_messages import (
     RunStatus,
 )
 from hotmend.model.outcome import Outcome, OutcomeKind
+from hotmend.model.refusal import Refusal
 from hotmend.release.catalogue import RebootBehavior
 from hotmend.surgery.errors import SurgeryError
 
@@ -44,15 +45,19 @@ def install(
     surgery: Surgery,
     installer: Installer,
     now: Callable[[], float],
+    permit: Callable[[str], Refusal | None],
 ) -> Installation:
     """Carry out ``order``, begun at ``began``, on what ``assessment`` found; ``hotpatches`` by
-    article. Doing it twice is doing it once: what is in place stays."""
+    article. ``permit``: asked for each article right before it is begun. Doing it twice is doing it
+    once: what is in place stays."""
     window = MaintenanceWindow(began, order.maximum_s)
     results: list[PatchResult] = []
     exceeded = False
     for patch, state, because in selection.select(assessment.patches, order.selection):
         if not selection.chosen(state):
             results.append(_result(patch, state, because))
+        elif (refusal := permit(patch.article)) is not None:
+            results.append(_result(patch, InstallationState.FAILED, str(refusal)))
         elif not window.may_begin(now(), hotpatch=patch.hotpatch):
             exceeded = True
             results.append(_result(patch, InstallationState.PENDING, "no time was left for it"))

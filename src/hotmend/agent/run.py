@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from hotmend.agent import channel, facts, hand, packages
 from hotmend.agent.agent import Agent
+from hotmend.agent.allowed import Known, Machine
 from hotmend.agent.channel import Looked
 from hotmend.agent.errors import AgentError, LinkError, RefusedByServer
 from hotmend.agent.folder import AgentFolder, write
@@ -26,6 +27,7 @@ from hotmend.agent.link import HttpsLink
 from hotmend.agent.surgery_port import HiredSurgeon
 from hotmend.model.agent_messages import Facts, Renew
 from hotmend.model.outcome import OutcomeKind
+from hotmend.release.repository import client
 from hotmend.surgery.errors import SurgeryError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.surgeon import hire
@@ -40,6 +42,7 @@ _ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 @dataclass(frozen=True)
 class _Around:
     folder: AgentFolder
+    ring: str
 
     def facts(self) -> Facts:
         return facts.facts()
@@ -49,6 +52,19 @@ class _Around:
 
     def boot_id(self) -> str:
         return facts.boot_id()
+
+    def machine(self) -> Machine:
+        return Machine(facts.machine_id(), self.ring, facts.zone())
+
+    def refresh(self) -> client.Poll:
+        if not self.folder.trusts_a_root:
+            return client.Poll("", 0)
+        return client.poll(self.folder.repository)
+
+    def policy(self) -> Known:
+        if not self.folder.trusts_a_root:
+            return None
+        return channel.rules(self.folder.repository, self.folder.downloads)
 
     def look(self, releases: tuple[str, ...]) -> Looked:
         if not self.folder.trusts_a_root:
@@ -60,6 +76,7 @@ class _Around:
 def run(folder: AgentFolder, commands: Commands, say: Callable[[str], None]) -> None:
     """For ever. Raises AgentError where it cannot begin."""
     enrolment = folder.enrolment
+    around = _Around(folder, folder.ring)
     source = events()  # needs a right that is given up below
     with hand.lend(commands) as hands, hire(Ledger()) as surgeon:
         journal = Journal(folder.journal)
@@ -69,7 +86,7 @@ def run(folder: AgentFolder, commands: Commands, say: Callable[[str], None]) -> 
         def in_force(files: list[bytes]) -> None:
             live[:] = files
 
-        agent = Agent(journal, surgery, hands, packages.found(), _Around(folder), in_force)
+        agent = Agent(journal, surgery, hands, packages.found(), around, in_force)
         agent.begin()
         news = threading.Event()
         for talk in (_polling, _sending):
