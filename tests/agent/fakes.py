@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hotmend.agent.agent import Agent
+from hotmend.agent.allowed import Known, Machine
 from hotmend.agent.assess import Seen
 from hotmend.agent.channel import Available, Looked
 from hotmend.agent.errors import AgentError, LinkError
@@ -27,6 +28,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.release.classification import Classification
 from hotmend.release.debian_catalogue import of_update
 from hotmend.release.parity import Update
+from hotmend.release.repository import client
 from hotmend.surgery.order import Stale
 
 FACTS = Facts("host", "debian", "12", "6.1", "0", 0.0)
@@ -121,6 +123,19 @@ class FakeAround:
     boot: str = "boot 1"
     updates: tuple[Available, ...] = field(default_factory=lambda: (available(),))
     problems: tuple[str, ...] = ()
+    known: Known = None
+    zone: str = "Etc/UTC"
+    ring: str = ""
+    failures: int = 0
+
+    def machine(self) -> Machine:
+        return Machine("a machine", self.ring, self.zone)
+
+    def refresh(self) -> client.Poll:
+        return client.Poll("the metadata has expired" if self.failures else "", self.failures)
+
+    def policy(self) -> Known:
+        return self.known
 
     def facts(self) -> Facts:
         return FACTS

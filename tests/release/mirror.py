@@ -49,7 +49,7 @@ class Mirror:
 
     def download(self) -> bytes:
         """What the real client installs. Raises RepositoryError."""
-        return client.download(self.place, NAME, self.downloads).read_bytes()
+        return client.download(self.place, NAME, self.downloads).path.read_bytes()
 
     def publish(self, data: bytes, now: datetime | None = None) -> None:
         """The publishers' own next release, with every role in a new version."""

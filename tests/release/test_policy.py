@@ -1,9 +1,9 @@
-"""The signed policy: what is beyond it is forbidden, with the reason."""
+"""The signed policy: rings, windows, soak; what is none is refused."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections import Counter
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -11,38 +11,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotmend.release.errors import CatalogueError
-from hotmend.release.policy import Policy, Request, Window, forbids, parse
+from hotmend.release.policy import Window, parse
 
 TEXT = {
-    "rings": ["canary", "early", "all"],
+    "rings": [
+        {"name": "canary", "percent": 1},
+        {"name": "early", "percent": 9},
+        {"name": "all", "percent": 90},
+    ],
     "largest_batch": 50,
     "windows": [{"opens": "22:00", "closes": "06:00"}],
     "minimum_soak_minutes": 60,
+    "orders_per_day": 4,
 }
 POLICY = parse(json.dumps(TEXT))
-NIGHT = datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
-REQUEST = Request("early", 10, timedelta(hours=2), NIGHT, "UTC")
 
 
-def test_what_is_within_the_policy_is_allowed() -> None:
-    assert forbids(POLICY, REQUEST) == ""
-    assert forbids(POLICY, replace(REQUEST, ring="canary", soaked=None)) == ""
+def test_machines_fall_into_rings_by_their_own_identity_and_in_proportion() -> None:
+    rings = [POLICY.ring(f"{number:032x}") for number in range(20_000)]
+    counts = Counter(rings)
+    assert [round(counts[place] / 200) for place in range(3)] == pytest.approx([1, 9, 90], abs=1)
+    assert rings[:50] == [POLICY.ring(f"{number:032x}") for number in range(50)]
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"ring": "everything"}, "no ring everything"),
-        ({"batch": 51}, "51 machines at a time"),
-        ({"soaked": timedelta(minutes=59)}, "has not run it for 1:00:00"),
-        ({"soaked": None}, "has not run it"),
-        ({"now": NIGHT - timedelta(hours=2)}, "outside every window"),
-        ({"zone": "Asia/Kolkata", "now": NIGHT + timedelta(hours=2)}, "Tue 06:30 in Asia/Kolkata"),
-        ({"zone": "Moon/Tycho"}, "is no time zone"),
-    ],
-)
-def test_what_is_beyond_it_is_forbidden(change: dict[str, object], reason: str) -> None:
-    assert reason in forbids(POLICY, replace(REQUEST, **change))  # type: ignore[arg-type]
+def test_an_owner_chooses_and_what_tells_nothing_comes_last() -> None:
+    assert POLICY.ring("a machine", "canary") == 0
+    assert POLICY.ring("a machine", "no such ring") == 2
+    assert POLICY.ring("") == 2
+
+
+def test_each_ring_begins_a_soak_after_the_one_before() -> None:
+    released = datetime(2026, 11, 10, 18, tzinfo=UTC)
+    hours = [(POLICY.begins(place, released) - released) / timedelta(hours=1) for place in range(3)]
+    assert hours == [0, 1, 2]
 
 
 @given(st.integers(0, 7 * 24 * 60 - 1))
@@ -54,8 +55,9 @@ def test_a_window_past_midnight_belongs_to_the_day_on_which_it_opens(minute: int
 
 
 def test_without_windows_any_time_will_do() -> None:
-    policy: Policy = replace(POLICY, windows=())
-    assert forbids(policy, replace(REQUEST, now=NIGHT + timedelta(hours=12))) == ""
+    noon = datetime(2026, 11, 23, 12)
+    assert not POLICY.open_at(noon)
+    assert parse(json.dumps(TEXT | {"windows": []})).open_at(noon)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +65,36 @@ def test_without_windows_any_time_will_do() -> None:
     [
         {"rings": []},
         {"rings": "canary"},
-        {"rings": ["a", "a"]},
+        {"rings": ["canary"]},
+        {"rings": [{"name": "a", "percent": 50}, {"name": "a", "percent": 50}]},
+        {"rings": [{"name": "a", "percent": 99}]},
+        {"rings": [{"name": "a", "percent": 101}, {"name": "b", "percent": -1}]},
         {"largest_batch": 0},
         {"largest_batch": "many"},
+        {"windows": None},
         {"windows": [{"opens": "25:00", "closes": "06:00"}]},
+        {"windows": [{"opens": "22:00+01:00", "closes": "06:00"}]},
         {"windows": [{"opens": "22:00", "closes": "06:00", "days": ["someday"]}]},
         {"windows": [{"opens": "22:00", "closes": "06:00", "days": []}]},
         {"minimum_soak_minutes": -1},
+        {"minimum_soak_minutes": float("nan")},
+        {"minimum_soak_minutes": float("inf")},
+        {"orders_per_day": True},
     ],
     ids=str,
 )
 def test_what_is_no_policy_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(CatalogueError, match="policy"):
         parse(json.dumps(TEXT | change))
-    for name in TEXT:
-        with pytest.raises(CatalogueError):
-            parse(json.dumps({k: v for k, v in TEXT.items() if k != name}))
+
+
+@pytest.mark.parametrize("name", list(TEXT))
+def test_a_policy_says_everything(name: str) -> None:
+    with pytest.raises(CatalogueError, match=name):
+        parse(json.dumps({k: v for k, v in TEXT.items() if k != name}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", "[" * 50_000])
+def test_rubbish_is_refused(text: str) -> None:
+    with pytest.raises(CatalogueError):
+        parse(text)

@@ -12,9 +12,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
-from hotmend.agent import restarts
+from hotmend.agent import allowed, restarts
+from hotmend.agent.allowed import Known, Machine
 from hotmend.agent.assess import Seen, assess, replaced
 from hotmend.agent.channel import Available, Looked
 from hotmend.agent.errors import AgentError, RefusedByServer
@@ -34,9 +36,15 @@ from hotmend.model.agent_messages import (
     RunStatus,
     StaleProcess,
 )
+from hotmend.model.refusal import Refusal
+from hotmend.release.repository import client
 from hotmend.surgery.errors import SurgeryError
 
 ASSESS_EVERY_S = 24 * 3600.0
+# How soon a rotation of the publishers' keys arrives; metadata that went stale is an alarm after
+# two of these.
+REFRESH_EVERY_S = 600.0
+_DAY_S = 24 * 3600.0
 
 
 class Hands(Installer, Protocol):
@@ -54,6 +62,14 @@ class Surroundings(Protocol):
     def reboot_pending(self) -> bool: ...
 
     def boot_id(self) -> str: ...
+
+    def machine(self) -> Machine: ...
+
+    def refresh(self) -> client.Poll:
+        """Bring the repository's metadata up to date."""
+
+    def policy(self) -> Known:
+        """The signed rollout policy."""
 
     def look(self, releases: tuple[str, ...]) -> Looked:
         """The repository's updates."""
@@ -82,6 +98,8 @@ class Agent:
         self._clock = clock
         self._assess_every_s = assess_every_s
         self._facts_sent = False
+        self._refreshed = float("-inf")
+        self._stale = ""
 
     # What is done on the machine.
 
@@ -108,6 +126,8 @@ class Agent:
         for order in self._journal.waiting():
             self._carry_out(order)
             return True
+        if self._clock() - self._refreshed >= REFRESH_EVERY_S and self._refresh():
+            return True
         if not self._journal.noted("heard"):
             return False  # what the control plane selects is not known yet
         last = self._journal.noted("assessed")
@@ -119,11 +139,29 @@ class Agent:
     def _carry_out(self, order: Order) -> None:
         if order.kind is RunKind.ASSESS:
             self._assess(order.id)
-        elif order.kind is RunKind.INSTALL:
-            self._install(order)
+            return
+        known = self._around.policy()
+        refusal = self._may_act(known, order)
+        if refusal is not None:
+            now = self._clock()
+            self._end(Run(order.id, order.kind, now, RunStatus.FAILED, problem=str(refusal)))
+            return
+        began = self._journal.begin(order, self._clock())
+        if order.kind is RunKind.INSTALL:
+            self._install(order, began, known)
         else:
-            run = Run(order.id, RunKind.RESTART, self._began(order), RunStatus.SUCCEEDED)
-            self._restart(run)
+            self._restart(Run(order.id, RunKind.RESTART, began, RunStatus.SUCCEEDED))
+
+    def _refresh(self) -> bool:
+        """Whether somebody is told: that the repository went stale, or that it is well again."""
+        self._refreshed = self._clock()
+        poll = self._around.refresh()
+        before = bool(self._stale)
+        self._stale = f"alarm, {poll.failures} times in a row: {poll.problem}" if poll.alarm else ""
+        if bool(self._stale) is before:
+            return False
+        self._assess(str(uuid.uuid4()))
+        return True
 
     def _assess(self, identifier: str) -> None:
         began = self._clock()
@@ -131,19 +169,33 @@ class Agent:
         run = Run(identifier, RunKind.ASSESS, began, RunStatus.SUCCEEDED)
         try:
             assessment, looked = self._look()
-            problem = "; ".join(looked.problems)
+            problem = self._problem(looked)
             kind = RunStatus.COMPLETED_WITH_WARNINGS if problem else RunStatus.SUCCEEDED
             self._end(replace(run, status=kind, assessment=assessment, problem=problem))
         except (AgentError, SurgeryError) as error:
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
 
-    def _install(self, order: Order) -> None:
-        began = self._began(order)
+    def _install(self, order: Order, began: float, known: Known) -> None:
         run = Run(order.id, RunKind.INSTALL, began, RunStatus.IN_PROGRESS)
         self._journal.say(run, self._clock())
         try:
             assessment, looked = self._look()
             hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
+            released = {
+                patch.article: a.released
+                for a in looked.available
+                for patch in (a.package, a.live)
+                if patch is not None
+            }
+
+            def permit(article: str) -> Refusal | None:
+                refusal = self._may_act(known, order)
+                if refusal is not None or article not in released:
+                    return refusal
+                return allowed.to_install(
+                    known, self._around.machine(), self._now(), article, released[article]
+                )
+
             done = install(
                 order,
                 began,
@@ -153,19 +205,23 @@ class Agent:
                 self._hands,
                 lambda name: self._still_old(name, looked),
                 self._clock,
+                permit,
             )
         except (AgentError, SurgeryError) as error:
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
             return
-        run = replace(
-            run, status=status(done), installation=done, problem="; ".join(looked.problems)
-        )
+        run = replace(run, status=status(done), installation=done, problem=self._problem(looked))
         if wants_restart(order, done, began, self._clock()):
-            self._restart(replace(run, installation=replace(done, reboot=RebootStatus.STARTED)))
-        else:
-            self._end(run)
-            # What the server shows is how the machine stands now, not before.
-            self._assess(str(uuid.uuid4()))
+            refusal = self._may_act(known, order)
+            if refusal is None:
+                self._restart(replace(run, installation=replace(done, reboot=RebootStatus.STARTED)))
+                return
+            run = replace(run, problem=self._problem(looked, f"no restart: {refusal}"))
+        if run.problem and run.status is RunStatus.SUCCEEDED:
+            run = replace(run, status=RunStatus.COMPLETED_WITH_WARNINGS)
+        self._end(run)
+        # What the server shows is how the machine stands now, not before.
+        self._assess(str(uuid.uuid4()))
 
     def _restart(self, run: Run) -> None:
         boot = self._around.boot_id()
@@ -206,14 +262,15 @@ class Agent:
         judged = restarts.judged(stale, replaced(*self._seen(looked), stale))
         return restarts.of_files(judged, self._packages.files(name))
 
-    def _began(self, order: Order) -> float:
-        """When the order was first begun: its time runs on while the agent is down."""
-        name = f"began {order.id}"
-        noted = self._journal.noted(name)
-        if not noted:
-            noted = str(self._clock())
-            self._journal.note(name, noted)
-        return float(noted)
+    def _may_act(self, known: Known, order: Order) -> Refusal | None:
+        others = self._journal.others(order, self._clock() - _DAY_S)
+        return allowed.to_act(known, self._around.machine(), self._now(), others)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    def _problem(self, looked: Looked, first: str = "") -> str:
+        return "; ".join(filter(None, (first, self._stale, *looked.problems)))
 
     def _end(self, run: Run) -> None:
         now = self._clock()

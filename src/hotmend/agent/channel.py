@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from hotmend.agent.allowed import Known
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.errors import HotpatchError
 from hotmend.hotpatch.hotpatch import Hotpatch
-from hotmend.release import draft
+from hotmend.model.refusal import Refusal, RefusalCode
+from hotmend.release import draft, policy
 from hotmend.release.catalogue import Patch
 from hotmend.release.debian_catalogue import of_update
-from hotmend.release.errors import ReleaseError
+from hotmend.release.errors import NotReleased, ReleaseError
 from hotmend.release.parity import Update
 from hotmend.release.repository import client
 from hotmend.release.repository.client import Place
@@ -25,13 +28,15 @@ from hotmend.release.repository.client import Place
 @dataclass(frozen=True)
 class Available:
     """An update of a release. ``package``, ``live``: the patches that it is, on the disk and in
-    running processes; ``hotpatch``, ``data``: the latter's, read and as a file."""
+    running processes; ``hotpatch``, ``data``: the latter's, read and as a file; ``released``: when
+    all of it was published, None where that is not said."""
 
     update: Update
     package: Patch
     live: Patch | None = None
     hotpatch: Hotpatch | None = None
     data: bytes = b""
+    released: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -46,31 +51,60 @@ def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
     """All updates of ``releases``; of one package the newest month's."""
     found: dict[str, Available] = {}
     problems: list[str] = []
-    known: list[draft.Draft] = []
+    known: list[tuple[draft.Draft, datetime | None]] = []
     for name in releases:
         try:
-            path = client.download(place, name, downloads)
-            known.append(draft.decode(path.read_text(encoding="utf-8"), name))
+            fetched = client.download(place, name, downloads)
+            text = fetched.path.read_text(encoding="utf-8")
+            known.append((draft.decode(text, name), fetched.released))
+        except NotReleased as error:
+            problems.append(str(Refusal(RefusalCode.NOT_RELEASED, str(error), name)))
         except (ReleaseError, OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: {error}")
-    for release in sorted(known, key=lambda one: one.month):
+    for release, released in sorted(known, key=lambda one: one[0].month):
         for update in release.updates:
             try:
-                data = _hotpatch(place, update, downloads)
-                found[update.package] = available(update, data)
+                found[update.package] = _available(place, update, released, downloads)
             except (ReleaseError, HotpatchError, OSError) as error:
                 problems.append(f"{update.hotpatch}: {error}")
     return Looked(tuple(found.values()), tuple(problems))
 
 
-def available(update: Update, data: bytes) -> Available:
+def rules(place: Place, downloads: Path) -> Known:
+    """The signed rollout policy. One that was read once stays in force while none can be read, and
+    when the repository has none any more: whoever hides it gains nothing."""
+    kept = downloads / policy.TARGET
+    try:
+        client.download(place, policy.TARGET, downloads)
+        return policy.parse(kept.read_text(encoding="utf-8"))
+    except (ReleaseError, OSError, UnicodeDecodeError) as error:
+        if kept.exists():
+            return _kept(kept)
+        if isinstance(error, NotReleased):
+            return None
+        return Refusal(RefusalCode.POLICY_UNREADABLE, str(error), policy.TARGET)
+
+
+def available(update: Update, data: bytes, released: datetime | None = None) -> Available:
     """With its hotpatch's file, b"" without one. Raises HotpatchError."""
     package, *live = of_update(update)
     hotpatch = decode(data) if data else None
-    return Available(update, package, live[0] if data and live else None, hotpatch, data)
+    return Available(update, package, live[0] if data and live else None, hotpatch, data, released)
 
 
-def _hotpatch(place: Place, update: Update, downloads: Path) -> bytes:
+def _available(
+    place: Place, update: Update, released: datetime | None, downloads: Path
+) -> Available:
     if not update.hotpatch:
-        return b""
-    return client.download(place, update.hotpatch, downloads).read_bytes()
+        return available(update, b"", released)
+    fetched = client.download(place, update.hotpatch, downloads)
+    # A hotpatch that was published anew is as old as that, whatever the release says.
+    both = None if released is None or fetched.released is None else max(released, fetched.released)
+    return available(update, fetched.path.read_bytes(), both)
+
+
+def _kept(path: Path) -> Known:
+    try:
+        return policy.parse(path.read_text(encoding="utf-8"))
+    except (ReleaseError, OSError, UnicodeDecodeError) as error:
+        return Refusal(RefusalCode.POLICY_UNREADABLE, str(error), policy.TARGET)

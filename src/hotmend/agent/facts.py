@@ -27,7 +27,7 @@ def facts() -> Facts:
         kernel=platform.release(),
         agent=__version__,
         booted=round(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME), 0),
-        zone=_zone(),
+        zone=zone(),
     )
 
 
@@ -45,7 +45,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def _zone() -> str:
+def machine_id() -> str:
+    """machine-id(5): made on the machine, at its first start; "" where there is none."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def zone() -> str:
+    """IANA name."""
     name = os.environ.get("TZ", "")
     if not name:
         target = os.path.realpath("/etc/localtime")

@@ -38,6 +38,7 @@ class AgentFolder:
         self.checkpoint = path / "checkpoint"
         self.alarm = path / "alarm"
         self._enrolment = path / "enrolment.json"
+        self._ring = path / "ring"
         self.repository_metadata = path / "repository"
 
     def make(self) -> None:
@@ -63,6 +64,20 @@ class AgentFolder:
         """Remember who the machine is. Raises AgentError."""
         write(self.identity, identity)
         write(self._enrolment, json.dumps(asdict(enrolment)).encode())
+
+    @property
+    def ring(self) -> str:
+        """The ring that the machine's owner put it into; "" for none."""
+        try:
+            return self._ring.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise AgentError(f"{self._ring} cannot be used: {error}") from None
+
+    def put_into(self, ring: str) -> None:
+        """Remember the owner's choice; "" for none. Raises AgentError."""
+        write(self._ring, ring.encode())
 
     @property
     def repository(self) -> Place:

@@ -26,6 +26,7 @@ from hotmend.model.agent_messages import (
     StaleProcess,
 )
 from hotmend.model.outcome import Outcome, OutcomeKind
+from hotmend.model.refusal import Refusal
 from hotmend.release.catalogue import RebootBehavior
 from hotmend.surgery.errors import SurgeryError
 
@@ -53,9 +54,11 @@ def install(
     installer: Installer,
     still_old: StillOld,
     now: Callable[[], float],
+    permit: Callable[[str], Refusal | None],
 ) -> Installation:
     """Carry out ``order``, begun at ``began``, on what ``assessment`` found; ``hotpatches`` by
-    article. Doing it twice is doing it once: what is in place stays."""
+    article. ``permit``: asked for each article right before it is begun. Doing it twice is doing it
+    once: what is in place stays."""
     window = MaintenanceWindow(began, order.maximum_s)
     results: list[PatchResult] = []
     stale: list[StaleProcess] = []
@@ -63,6 +66,8 @@ def install(
     for patch, state, because in selection.select(assessment.patches, order.selection):
         if not selection.chosen(state):
             results.append(_result(patch, state, because))
+        elif (refusal := permit(patch.article)) is not None:
+            results.append(_result(patch, InstallationState.FAILED, str(refusal)))
         elif not window.may_begin(now(), hotpatch=patch.hotpatch):
             exceeded = True
             results.append(_result(patch, InstallationState.PENDING, "no time was left for it"))

@@ -20,6 +20,7 @@ from hotmend.model.agent_messages import Health, Order, Report, Run
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, content TEXT NOT NULL, ended REAL);
+CREATE TABLE IF NOT EXISTS begun (id TEXT PRIMARY KEY, time REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
@@ -57,6 +58,19 @@ class Journal:
         """Ids of the last orders, ended or not."""
         with self._reading("SELECT id FROM orders ORDER BY rowid DESC LIMIT ?", most) as rows:
             return tuple(row[0] for row in rows)
+
+    def begin(self, order: Order, now: float) -> float:
+        """When the order was first begun: its time runs on while the agent is down."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO begun VALUES (?, ?)", (order.id, now))
+            row = connection.execute("SELECT time FROM begun WHERE id = ?", (order.id,)).fetchone()
+            return float(row[0])
+
+    def others(self, order: Order, since: float) -> int:
+        """How many orders beside this one were begun since then."""
+        query = "SELECT count(*) FROM begun WHERE time > ? AND id != ?"
+        with self._reading(query, since, order.id) as rows:
+            return int(rows[0][0])
 
     def say(self, run: Run, now: float, *, ends: str = "") -> None:
         """Report ``run`` as soon as somebody listens. ``ends``: the order that has ended with

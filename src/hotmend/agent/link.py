@@ -113,6 +113,8 @@ def decoded(value: Any, kind: Any) -> Any:
         return kind(**{n: decoded(value[n], hint) for n, hint in hints.items() if n in value})
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise TypeError(f"{value!r} is no {kind.__name__}")
+    if isinstance(value, str):
+        value.encode()  # JSON can spell half a character, which no database keeps
     return value
 
 

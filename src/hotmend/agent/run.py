@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from hotmend.agent import channel, endings, facts, hand, notify, packages
 from hotmend.agent.agent import Agent
+from hotmend.agent.allowed import Known, Machine
 from hotmend.agent.backoff import BackOff
 from hotmend.agent.channel import Looked
 from hotmend.agent.endings import Exits
@@ -32,6 +33,7 @@ from hotmend.agent.surgery_port import HiredSurgeon
 from hotmend.agent.witness import Witnessing
 from hotmend.model.agent_messages import Facts, Renew
 from hotmend.model.outcome import OutcomeKind
+from hotmend.release.repository import client
 from hotmend.surgery.errors import SurgeryError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.surgeon import hire
@@ -45,6 +47,7 @@ _ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 @dataclass(frozen=True)
 class _Around:
     folder: AgentFolder
+    ring: str
 
     def facts(self) -> Facts:
         return facts.facts()
@@ -54,6 +57,19 @@ class _Around:
 
     def boot_id(self) -> str:
         return facts.boot_id()
+
+    def machine(self) -> Machine:
+        return Machine(facts.machine_id(), self.ring, facts.zone())
+
+    def refresh(self) -> client.Poll:
+        if not self.folder.trusts_a_root:
+            return client.Poll("", 0)
+        return client.poll(self.folder.repository)
+
+    def policy(self) -> Known:
+        if not self.folder.trusts_a_root:
+            return None
+        return channel.rules(self.folder.repository, self.folder.downloads)
 
     def look(self, releases: tuple[str, ...]) -> Looked:
         if not self.folder.trusts_a_root:
@@ -65,6 +81,7 @@ class _Around:
 def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> None:
     """For ever. Raises AgentError where it cannot begin."""
     enrolment = folder.enrolment
+    around = _Around(folder, folder.ring)
     # Both need a right that is given up below.
     source, exits = events(), Exits(endings.connector())
     commands = Commands() if settings.may_restart else replace(Commands(), restart=())
@@ -81,7 +98,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
             surgery,
             hands,
             packages.found(),
-            _Around(folder),
+            around,
             in_force,
             assess_every_s=settings.assess_every_s,
         )

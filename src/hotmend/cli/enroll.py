@@ -21,6 +21,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=_FILE,
     help="The publishers' root.json, received from them. Without it nothing is hotpatched.",
 )
+@click.option("--ring", default="", help="Of the signed rollout policy.  [default: by a hash]")
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -28,10 +29,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Where the agent keeps what it knows.",
 )
-def command(url: str, code: str, authority: Path, root: Path | None, folder: Path) -> None:
+def command(
+    url: str, code: str, authority: Path, root: Path | None, ring: str, folder: Path
+) -> None:
     """Enrol this machine at the control plane URL."""
     place = AgentFolder(folder)
     click.echo(f"enrolled as {enrol(place, url, code, authority, root)}")
+    place.put_into(ring)
     if not place.trusts_a_root:
         click.echo("no publishers are trusted yet: enrol again with --root root.json", err=True)
     click.echo("→ hotmend agent")

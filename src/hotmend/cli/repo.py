@@ -73,7 +73,7 @@ def download(given: dict[str, Path | str | None]) -> None:
     place = _place(given)
     place = Place(place.metadata, place.metadata_url, _slashed(_needed(given, "--target-base-url")))
     folder = Path(_needed(given, "--target-dir"))
-    click.echo(client.download(place, _needed(given, "--target-name"), folder))
+    click.echo(client.download(place, _needed(given, "--target-name"), folder).path)
 
 
 # The publisher's end.

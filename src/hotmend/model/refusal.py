@@ -47,6 +47,13 @@ class RefusalCode(StrEnum):
     OPTED_OUT = "opted-out"
     PROCESS_FAILED = "process-failed"
 
+    # Being ordered: what the publishers signed does not let the control plane ask for this.
+    NOT_RELEASED = "not-released"
+    OUTSIDE_WINDOW = "outside-window"
+    RING_NOT_REACHED = "ring-not-reached"
+    TOO_MANY_ORDERS = "too-many-orders"
+    POLICY_UNREADABLE = "policy-unreadable"
+
 
 @dataclass(frozen=True)
 class Refusal:

@@ -5,6 +5,7 @@
     ReleaseError
     ├── CatalogueError    a table or catalogue cannot be read, or contradicts itself
     └── RepositoryError   the repository cannot be read, written, or trusted
+        └── NotReleased   it can, and has no such target
 """
 
 
@@ -18,3 +19,7 @@ class CatalogueError(ReleaseError):
 
 class RepositoryError(ReleaseError):
     """The repository cannot be read, written, or trusted."""
+
+
+class NotReleased(RepositoryError):
+    """The repository is well, and has no such target."""

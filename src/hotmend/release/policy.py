@@ -1,22 +1,25 @@
-"""The rollout policy: what no control plane may exceed, signed, and enforced by agents.
+"""The rollout policy: what no control plane may exceed, signed by the publishers.
 
 It is a target of its own (``policy.json``), so that it takes as many signatures as a hotpatch. A
-control plane selects among hotpatches within it; an order beyond it is refused on the machine.
+control plane selects among hotpatches within it; what one machine can know by itself, the machine
+enforces (``agent.allowed``). Pure.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hotmend.release.errors import CatalogueError
 
 TARGET = "policy.json"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_SLOTS = 10_000
+_LONGEST_SOAK = 366 * 24 * 60
 
 
 @dataclass(frozen=True)
@@ -39,44 +42,49 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Policy:
-    """``rings``: in their order; ``largest_batch``: machines that may be patched at a time;
-    ``minimum_soak``: how long a release must have run in the ring before."""
+class Ring:
+    """``percent``: the share of all machines that falls into it."""
 
-    rings: tuple[str, ...]
-    largest_batch: int
-    windows: tuple[Window, ...]
-    minimum_soak: timedelta
+    name: str
+    percent: float
 
 
 @dataclass(frozen=True)
-class Request:
-    """What an order asks of a machine. ``soaked``: how long the release has run in the ring
-    before, None in the first; ``batch``: machines in flight with it."""
+class Policy:
+    """``rings``: in their order; ``largest_batch``: machines that may be patched at a time;
+    ``windows``: when, none for any time; ``minimum_soak``: how much later than the ring before a
+    ring may begin with a release; ``orders_per_day``: which one machine carries out in 24 hours,
+    installations and restarts together."""
 
-    ring: str
-    batch: int
-    soaked: timedelta | None
-    now: datetime
-    zone: str
+    rings: tuple[Ring, ...]
+    largest_batch: int
+    windows: tuple[Window, ...]
+    minimum_soak: timedelta
+    orders_per_day: int
 
+    def ring(self, identity: str, named: str = "") -> int:
+        """The ring of a machine, by its place: the one that its owner ``named``, else by a hash of
+        its ``identity``, so that nobody else chooses. What tells nothing belongs to the last."""
+        names = [ring.name for ring in self.rings]
+        if named in names:
+            return names.index(named)
+        if named or not identity:
+            return len(self.rings) - 1
+        digest = hashlib.sha256(f"hotmend ring {identity}".encode()).digest()
+        share = int.from_bytes(digest[:8], "big") % _SLOTS * 100 / _SLOTS
+        for place, ring in enumerate(self.rings):
+            share -= ring.percent
+            if share < 0:
+                return place
+        return len(self.rings) - 1
 
-def forbids(policy: Policy, request: Request) -> str:
-    """Why the policy does not allow it, one sentence; "" when it does."""
-    if request.ring not in policy.rings:
-        return f"the policy has no ring {request.ring}; it has {', '.join(policy.rings)}"
-    if request.batch > policy.largest_batch:
-        return f"{request.batch} machines at a time; the policy allows {policy.largest_batch}"
-    first = policy.rings.index(request.ring) == 0
-    if not first and (request.soaked is None or request.soaked < policy.minimum_soak):
-        return f"the ring before has not run it for {policy.minimum_soak}"
-    try:
-        local = request.now.astimezone(ZoneInfo(request.zone))
-    except (ZoneInfoNotFoundError, ValueError):
-        return f"{request.zone!r} is no time zone"
-    if policy.windows and not any(window.contains(local) for window in policy.windows):
-        return f"{local:%a %H:%M} in {request.zone} is outside every window of the policy"
-    return ""
+    def begins(self, ring: int, released: datetime) -> datetime:
+        """When the ring at that place may begin with a release: one soak after the ring before."""
+        return released + ring * self.minimum_soak
+
+    def open_at(self, local: datetime) -> bool:
+        """``local``: the machine's wall clock."""
+        return not self.windows or any(window.contains(local) for window in self.windows)
 
 
 def parse(text: str) -> Policy:
@@ -84,27 +92,43 @@ def parse(text: str) -> Policy:
     try:
         row = json.loads(text)
         policy = Policy(
-            rings=_names(row["rings"]),
-            largest_batch=int(row["largest_batch"]),
+            rings=_rings(row["rings"]),
+            largest_batch=_count(row["largest_batch"]),
             windows=tuple(_window(window) for window in row["windows"]),
-            minimum_soak=timedelta(minutes=float(row["minimum_soak_minutes"])),
+            minimum_soak=timedelta(minutes=_number(row["minimum_soak_minutes"], _LONGEST_SOAK)),
+            orders_per_day=_count(row["orders_per_day"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CatalogueError(f"not a rollout policy: {error!r}") from None
-    if policy.largest_batch < 1 or policy.minimum_soak < timedelta(0):
-        raise CatalogueError("a rollout policy has a batch of at least 1 and a soak of at least 0")
     return policy
 
 
-def _names(value: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(str(name) for name in value)
-    if isinstance(value, str) or not names or len(set(names)) != len(names):
-        raise ValueError("rings are a list of different names")
-    return names
+def _rings(rows: Sequence[dict[str, Any]]) -> tuple[Ring, ...]:
+    rings = tuple(Ring(str(row["name"]), _number(row["percent"], 100)) for row in rows)
+    if not rings or len({ring.name for ring in rings}) != len(rings):
+        raise ValueError("rings are a list with different names")
+    if round(sum(ring.percent for ring in rings), 6) != 100:
+        raise ValueError("the rings' percent add up to 100")
+    return rings
 
 
 def _window(row: dict[str, Any]) -> Window:
     days = frozenset(_DAYS.index(day) for day in row.get("days", _DAYS))
     if not days:
         raise ValueError("a window opens on some day")
-    return Window(days, time.fromisoformat(row["opens"]), time.fromisoformat(row["closes"]))
+    opens, closes = time.fromisoformat(row["opens"]), time.fromisoformat(row["closes"])
+    if opens.tzinfo or closes.tzinfo:
+        raise ValueError("a window is in the machine's own time zone")
+    return Window(days, opens, closes)
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{value!r} is no number of at least 1")
+    return value
+
+
+def _number(value: object, most: float) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError(f"{value!r} is no number from 0 to {most}")
+    return float(value)

@@ -7,19 +7,32 @@ noticed: what expires and is not renewed is an alarm after two polls.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, ExpiredMetadataError
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    ExpiredMetadataError,
+    SlowRetrievalError,
+)
 from tuf.api.exceptions import RepositoryError as TufError
 from tuf.api.metadata import Metadata, Root
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
-from hotmend.release.errors import RepositoryError
+from hotmend.release.errors import NotReleased, RepositoryError
+from hotmend.release.repository import custom
 
+_NAME = "hotmend"
 # Far below the library's defaults. A snapshot of 1,024 bins has about 50 kB; a bin of 100,000
 # targets spread over 1,024 has about 30 kB.
 CAPS = UpdaterConfig(
@@ -29,11 +42,12 @@ CAPS = UpdaterConfig(
     timestamp_max_length=4 << 10,
     snapshot_max_length=256 << 10,
     targets_max_length=512 << 10,
-    app_user_agent="hotmend",
 )
 MAX_TARGET = 128 << 20
 POLLS_TO_ALARM = 2
+# How long nothing may come, and what must come in a second on average after that.
 _PATIENCE_S = 30.0
+_SLOWEST = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,15 @@ class Poll:
     @property
     def alarm(self) -> bool:
         return self.failures >= POLLS_TO_ALARM
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """A verified target. ``released``: when it was published, as its publishers signed; None
+    where they did not say."""
+
+    path: Path
+    released: datetime | None
 
 
 def trust(metadata: Path, root: Path) -> None:
@@ -91,24 +114,28 @@ def poll(place: Place) -> Poll:
         result = Poll("", 0)
     except RepositoryError as error:
         result = Poll(str(error), before + 1)
-    state.write_text(json.dumps({"failures": result.failures, "problem": result.problem}))
+    try:
+        state.write_text(json.dumps({"failures": result.failures, "problem": result.problem}))
+    except OSError as error:
+        return Poll(f"{state} cannot be written: {error.strerror}", before + 1)
     return result
 
 
-def download(place: Place, name: str, folder: Path) -> Path:
-    """Fetch a target into ``folder`` and verify it; its path. Raises RepositoryError."""
+def download(place: Place, name: str, folder: Path) -> Downloaded:
+    """Fetch a target into ``folder`` and verify it. Raises NotReleased, RepositoryError."""
     updater = _updated(place)
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         target = updater.get_targetinfo(name)
         if target is None:
-            raise RepositoryError(f"the repository has no {name}")
+            raise NotReleased(f"the repository has no {name}")
         if target.length > MAX_TARGET:
             raise RepositoryError(f"{name} has {target.length:,} bytes; more than is fetched")
         # Below a name of its own: what a target is called is the publisher's word, not a path.
         path = folder / Path(name).name
         found = updater.find_cached_target(target, str(path))
-        return Path(found or updater.download_target(target, str(path), place.targets_url))
+        found = found or updater.download_target(target, str(path), place.targets_url)
+        return Downloaded(Path(found), custom.released(target))
     except (DownloadError, TufError, OSError, ValueError) as error:
         raise RepositoryError(_sentence(error, name)) from None
 
@@ -120,7 +147,7 @@ def _updated(place: Place) -> Updater:
             str(place.metadata),
             place.metadata_url,
             target_base_url=place.targets_url or None,
-            fetcher=_Fetcher(place.authority) if place.authority is not None else None,
+            fetcher=_Fetcher(place),
             config=CAPS,
             bootstrap=None,
         )
@@ -131,19 +158,46 @@ def _updated(place: Place) -> Updater:
 
 
 class _Fetcher(FetcherInterface):
-    """Over TLS, from a server with an authority of its own."""
+    """A server that answers a byte at a time, so as never to be late, is given up."""
 
-    def __init__(self, authority: Path) -> None:
-        self._pool = urllib3.PoolManager(ca_certs=str(authority), retries=False)
+    def __init__(self, place: Place) -> None:
+        self._pool = _pool(place)
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        began = time.monotonic()
         response = self._pool.request(
             "GET", url, preload_content=False, redirect=False, timeout=_PATIENCE_S
         )
         if response.status != 200:
             response.close()
             raise DownloadHTTPError(f"{url}: status {response.status}", response.status)
-        return response.stream(1 << 16)
+        return _in_time(response, url, began)
+
+
+def _in_time(response: BaseHTTPResponse, url: str, began: float) -> Iterator[bytes]:
+    received = 0
+    try:
+        while data := response.read1(1 << 16):
+            received += len(data)
+            if time.monotonic() - began > _PATIENCE_S + received / _SLOWEST:
+                raise SlowRetrievalError(f"{url}: {received} bytes in {_PATIENCE_S:.0f} seconds")
+            yield data
+    except HTTPError as error:
+        raise DownloadError(f"{url} broke off: {error}") from None
+    finally:
+        response.close()
+
+
+def _pool(place: Place) -> urllib3.PoolManager:
+    """Straight to a server with an authority of its own; else as the environment's proxies say."""
+    agent = {"User-Agent": _NAME}
+    if place.authority is not None:
+        return urllib3.PoolManager(ca_certs=str(place.authority), retries=False, headers=agent)
+    url = urlsplit(place.metadata_url)
+    proxy = None if proxy_bypass(url.hostname or "") else getproxies().get(url.scheme)
+    if proxy is not None:
+        return urllib3.ProxyManager(proxy, retries=False, headers=agent)
+    return urllib3.PoolManager(retries=False, headers=agent)
 
 
 def _trusted(place: Place) -> None:

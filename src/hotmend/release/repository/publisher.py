@@ -33,17 +33,11 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
-from hotmend.hotpatch.codec import decode
-from hotmend.hotpatch.errors import HotpatchError
-from hotmend.release import draft
-from hotmend.release.attestation import proven
 from hotmend.release.errors import RepositoryError
-from hotmend.release.parity import SIGNATURES_FOR_AN_EXCEPTION, propose
+from hotmend.release.repository.admission import admit
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 BIN = "bin"
-SUFFIX = ".hotpatch"
-DRAFT = "release.json"
 LIFETIME = {
     ROOT: timedelta(days=365),
     TARGETS: timedelta(days=92),
@@ -101,30 +95,14 @@ class Repository:
         self, files: Iterable[Path], now: datetime, unproven: str = "", gaps: str = ""
     ) -> list[str]:
         """Copy files into the targets and stage the bins that name them; their target names.
-
-        A hotpatch has to carry a statement that it was proven, and a release to have no gaps; or
-        ``unproven`` and ``gaps`` say why not, and everybody who signs the bin signs for that, too:
-        for gaps, two publishers at least.
-        """
+        ``unproven``, ``gaps``: why they are published although ``admission`` says no."""
         names = []
+        signers = self._root().roles[TARGETS].threshold
         for path in files:
             target = TargetFile.from_file(path.name, str(path), ["sha256"])
-            custom = {}
-            why = _why_unproven(path)
-            if why and not unproven:
-                raise RepositoryError(f"{path.name} is unproven: {why}")
-            if why:
-                custom["unproven"] = unproven
-            missing = _gaps(path)
-            if missing and not gaps:
-                raise RepositoryError(f"{path.name} has gaps: {missing}")
-            if missing:
-                self._require_two(path.name)
-                custom["gaps"] = gaps
-            if custom:
-                target.unrecognized_fields["custom"] = custom
-            place = self.targets / f"{target.hashes['sha256']}.{path.name}"
-            shutil.copyfile(path, place)
+            custom = admit(path, now, signers, unproven, gaps)
+            target.unrecognized_fields["custom"] = custom
+            shutil.copyfile(path, self.targets / f"{target.hashes['sha256']}.{path.name}")
             name = self.bin_of(path.name)
             signed = self.to_change(name, now)
             signed.targets[path.name] = target
@@ -159,14 +137,6 @@ class Repository:
         self.stage(TARGETS, targets)
         for name in self._bins():
             self.stage(name, self.to_change(name, now))
-
-    def _require_two(self, name: str) -> None:
-        threshold = self._root().roles[TARGETS].threshold
-        if threshold < SIGNATURES_FOR_AN_EXCEPTION:
-            raise RepositoryError(
-                f"{name} has gaps, for which {SIGNATURES_FOR_AN_EXCEPTION} publishers must sign; "
-                f"the targets' threshold is {threshold}"
-            )
 
     # Signing.
 
@@ -287,7 +257,9 @@ class Repository:
 
     def _staged(self) -> Iterator[tuple[str, Metadata]]:  # type: ignore[type-arg]
         for path in sorted(self.staged.glob("*.json")):
-            yield path.stem, self._load(path)
+            metadata = self._load(path)
+            _refuse_delegations(path.stem, metadata.signed)
+            yield path.stem, metadata
 
     def _root(self) -> Root:
         """The staged one, else the published one."""
@@ -354,23 +326,6 @@ class Repository:
             raise RepositoryError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _why_unproven(path: Path) -> str:
-    """ "" for a proven hotpatch, and for what is none."""
-    if path.suffix != SUFFIX:
-        return ""
-    try:
-        return proven(decode(path.read_bytes()))
-    except (OSError, HotpatchError) as error:
-        raise RepositoryError(f"{path.name} is no hotpatch: {error}") from None
-
-
-def _gaps(path: Path) -> str:
-    """What a release's draft lacks, "" for none, and for what is no draft."""
-    if not path.name.endswith(DRAFT):
-        return ""
-    return "; ".join(propose(draft.decode(path.read_text(), path.name).updates).gap_reasons)
-
-
 def _set_keys(root: Root, keys: Keys) -> None:
     for role, wanted, threshold in (
         (ROOT, keys.root, keys.root_threshold),
@@ -393,6 +348,14 @@ def _delegations(keys: Keys, bits: int) -> Delegations:
     known = {key.keyid: key for key in keys.targets}
     roles = SuccinctRoles(list(known), keys.targets_threshold, bits, BIN)
     return Delegations(keys=known, succinct_roles=roles)
+
+
+def _refuse_delegations(name: str, signed: object) -> None:
+    """The bins are all there is: a role that two others delegate to (a diamond) is verified with
+    the keys of whichever led to it, and nobody is to sign such a thing by accident."""
+    delegations = signed.delegations if isinstance(signed, Targets) else None
+    if delegations is not None and (name != TARGETS or delegations.roles is not None):
+        raise RepositoryError(f"{name} delegates to roles other than the hash bins; not signed")
 
 
 def _is_signed_by(metadata: Metadata, key: Key) -> bool:  # type: ignore[type-arg]
