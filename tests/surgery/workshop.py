@@ -148,6 +148,7 @@ def private_copy(name: str, where: Path) -> Path:
     return path
 
 
+@lru_cache
 def symbols(path: Path) -> dict[str, tuple[int, int]]:
     """name -> (va, size) of the functions it exports."""
     with path.open("rb") as file:
@@ -168,6 +169,7 @@ def code(path: Path, va: int, size: int) -> bytes:
     raise ValueError(f"{path} has nothing at {va:#x}")
 
 
+@lru_cache
 def build_id(path: Path) -> BuildId:
     with path.open("rb") as file:
         note = ELFFile(file).get_section_by_name(".note.gnu.build-id")
