@@ -43,9 +43,10 @@ TARGETS = {
 }
 # Each of these is a step of the work.
 CALLS = (
-    *("ptrace", "waitid", "pwrite64", "process_vm_readv", "clone", "fork", "rename", "fsync"),
-    *("timer_settime", "getdents64", "flock", "sendmsg", "recvmsg", "sendto", "recvfrom"),
-    *("memfd_create", "pidfd_open", "kill", "unlink", "mkdir", "capset", "seccomp", "prctl"),
+    *("ptrace", "waitid", "pwrite64", "process_vm_readv", "process_vm_writev", "clone", "fork"),
+    *("rename", "renameat2", "unlink", "mkdir", "fsync", "flock", "getdents64", "timer_settime"),
+    *("sendmsg", "recvmsg", "sendto", "recvfrom", "memfd_create", "pidfd_open", "kill"),
+    *("capset", "seccomp", "prctl", "unshare"),
 )
 EVERY = 1 << 30
 ERRORS = ("EPERM", "ESRCH", "EIO", "ENOMEM", "EINTR", "EAGAIN", "ENOSPC")

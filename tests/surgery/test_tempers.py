@@ -47,6 +47,24 @@ def test_callers_without_unwind_tables_are_scanned(window: str, ledger: Ledger) 
         assert target.ask("sum") == 0
 
 
+def test_a_library_that_is_opened_late_closed_and_opened_elsewhere(
+    window: str, ledger: Ledger
+) -> None:
+    with running("reopened", str(library())) as target:
+        assert put(target.pid, ledger).kind is OutcomeKind.NOT_MAPPED
+        for _ in range(3):
+            target.ask("open")
+            assert target.ask("call") == 1
+            assert put(target.pid, ledger).kind is OutcomeKind.APPLIED
+            assert target.ask("call") == 2
+            target.ask("close")
+            assert put(target.pid, ledger).kind is OutcomeKind.NOT_MAPPED
+        target.ask("open")
+        assert put(target.pid, ledger).kind is OutcomeKind.APPLIED
+        assert take(target.pid, ledger).kind is OutcomeKind.REVERTED
+        assert target.ask("call") == 1
+
+
 def test_nothing_below_the_stack_pointer_is_touched(window: str, ledger: Ledger) -> None:
     with running("red_zone") as target:
         for _ in range(10):

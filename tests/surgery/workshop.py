@@ -82,7 +82,8 @@ def program(name: str) -> Path:
         _gcc("-m32", "-nostdlib", "-static", "-fno-pie", "-no-pie", source, "-o", path)
     else:
         old = library()
-        _gcc(source, old, f"-Wl,-rpath,{old.parent}", "-ldl", "-o", path)
+        words = ("-Wl,--as-needed", old, f"-Wl,-rpath,{old.parent}", "-o", path)
+        _gcc(source, *words)
     return path
 
 

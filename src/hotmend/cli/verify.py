@@ -12,7 +12,8 @@ from hotmend.cli.outcomes import refusal_as_json
 from hotmend.model.refusal import Refusal
 from hotmend.surgery.errors import ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import LinuxProcess, identify
+from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.procfs import identify
 from hotmend.surgery.verify import verify
 
 

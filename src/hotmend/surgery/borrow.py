@@ -15,8 +15,9 @@ from itertools import chain, islice, pairwise
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import nativewindow, procfs, pyborrow
+from hotmend.surgery import nativewindow, procfs
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
+from hotmend.surgery.loan import A_FUNCTION, Arguments, Lend, Loan
 from hotmend.surgery.process import PAGE, Mapping
 
 _SYS_MMAP = 9
@@ -36,16 +37,17 @@ _MINUS_ONE = (1 << 64) - 1
 _PATIENCE_S = 0.5
 
 
-Arguments = tuple[int, int, int, int, int, int]
-Lend = Callable[[bytes, bool, int, int, int, bytes, int, Arguments], tuple[int, int, int]]
-
 lend: Lend | None = None
 """Who borrows in our place: set in a surgeon, which may not do it all by itself."""
 
 
 def lender() -> Lend:
     """In C where the extension was built."""
-    return nativewindow.call if nativewindow.chosen() else pyborrow.call
+    if nativewindow.chosen():
+        return nativewindow.call
+    from hotmend.surgery import pyborrow  # rarely needed, and start-up counts
+
+    return pyborrow.call
 
 
 @dataclass(frozen=True)
@@ -131,19 +133,19 @@ def map_memory(pid: int, ground: Ground, address: int, size: int, *, writable: b
 def _lent_call(pid: int, ground: Ground, number: int, arguments: Arguments) -> int:
     """What the system call gave."""
     ending, result, error = _borrowed(pid, _threads(pid), ground, number, arguments)
-    match pyborrow.Loan(ending):
-        case pyborrow.Loan.ENDED:
+    match Loan(ending):
+        case Loan.ENDED:
             raise ProcessGone(f"process {pid} ended")
-        case pyborrow.Loan.REFUSED_TRACE:
+        case Loan.REFUSED_TRACE:
             raise NotPermitted(f"process {pid} may not be traced by you; run as root (sudo)")
-        case pyborrow.Loan.REFUSED_SECCOMP:
+        case Loan.REFUSED_SECCOMP:
             raise _failed(
                 pid,
                 f"process {pid} has a seccomp filter that cannot be suspended; "
                 "it needs CAP_SYS_ADMIN",
                 -error,
             )
-        case pyborrow.Loan.NO_THREAD:
+        case Loan.NO_THREAD:
             raise _failed(
                 pid,
                 f"no thread of process {pid} stopped within {_PATIENCE_S:g} s; they wait inside "
@@ -167,10 +169,10 @@ def call_function(pid: int, ground: Ground, function: int, arguments: tuple[int,
     none does. Raises ProcessGone."""
     at = replace(ground, site=replace(ground.site, address=function))
     resting = [thread for thread in _threads(pid) if not thread.asleep]
-    ending, _, _ = _borrowed(pid, resting, at, pyborrow.A_FUNCTION, (*arguments, 0, 0, 0, 0))
-    if ending == pyborrow.Loan.ENDED and resting:
+    ending, _, _ = _borrowed(pid, resting, at, A_FUNCTION, (*arguments, 0, 0, 0, 0))
+    if ending == Loan.ENDED and resting:
         raise ProcessGone(f"process {pid} ended")
-    return ending == pyborrow.Loan.CALLED
+    return ending == Loan.CALLED
 
 
 def _borrowed(
@@ -198,7 +200,8 @@ class _Thread:
 
 
 def _threads(pid: int) -> list[_Thread]:
-    """The living ones, first those that can be stopped at once."""
+    """The living ones, first those that can be stopped at once, and of them those that may make
+    any call."""
     try:
         tids = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
@@ -213,7 +216,7 @@ def _threads(pid: int) -> list[_Thread]:
         state = fields.get("State", "X")[:1]
         if state not in "ZX":
             found.append(_Thread(tid, state == "D", fields.get("Seccomp", "0") != "0"))
-    return sorted(found, key=lambda thread: thread.asleep)
+    return sorted(found, key=lambda thread: (thread.asleep, thread.filtered))
 
 
 def _failed(pid: int, sentence: str, result: int) -> Refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import select
 from collections.abc import Iterator
@@ -12,11 +11,10 @@ from itertools import chain
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import borrow, nativewindow, procfs, window
+from hotmend.surgery import borrow, nativewindow, procfs
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
-from hotmend.surgery.module import Module, find_modules
-from hotmend.surgery.process import PAGE, Attempt, Identity, Mapping, Publication, boot_id
-from hotmend.surgery.unwind import FrameTable, Unwinder
+from hotmend.surgery.module import FrameTable, Module, find_modules
+from hotmend.surgery.process import PAGE, Attempt, Mapping, Publication
 
 _MOST_MAPS = 1 << 18
 _CODE_CHUNK = 4 << 20
@@ -26,35 +24,11 @@ _sites: dict[tuple[str, int, int], borrow.SyscallSite] = {}
 """By device, inode and file offset of a mapping, relative to its start; checked before use."""
 
 
-def pids() -> list[int]:
-    """Every process there is."""
-    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def identify(pid: int) -> Identity:
-    """Raises ProcessGone for a pid that is none, or a zombie's."""
-    try:
-        fields = procfs.text(f"{pid}/stat").rpartition(")")[2].split()
-    except OSError:
-        raise ProcessGone(f"there is no process {pid}") from None
-    if fields[0] in "ZX":
-        raise ProcessGone(f"process {pid} has ended")
-    return Identity(pid, int(fields[19]), boot_id())
-
-
-def lives(identity: Identity) -> bool:
-    """It is still that process."""
-    try:
-        return identify(identity.pid) == identity
-    except ProcessGone:
-        return False
-
-
 class LinuxProcess:
     """An open process. Use it in a ``with``; it holds a pidfd and /proc/PID/mem."""
 
     def __init__(self, pid: int, *, writable: bool = True) -> None:
-        self.identity = identify(pid)
+        self.identity = procfs.identify(pid)
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
@@ -100,7 +74,7 @@ class LinuxProcess:
             raise ProcessGone(f"process {self.pid} has ended") from None
         if len(lines) > _MOST_MAPS:
             raise ProcessError("the process has too many mappings to examine")
-        return tuple(map(parse_mapping, lines))
+        return tuple(map(procfs.parse_mapping, lines))
 
     def read(self, address: int, size: int) -> bytes:
         try:
@@ -147,7 +121,9 @@ class LinuxProcess:
 
         if nativewindow.chosen():
             return nativewindow.publish(self.pid, self._memory, publication, maps, tables, label)
-        unwinder = Unwinder(self.read, tables)
+        from hotmend.surgery import unwind, window  # rarely needed, and start-up counts
+
+        unwinder = unwind.Unwinder(self.read, tables)
         unwinder.prepare()
         if not publication.strict:
             publication = replace(publication, affected=())
@@ -268,22 +244,3 @@ def _executable(maps: tuple[Mapping, ...]) -> list[Mapping]:
     """What may be executed, the C library first, the vdso after all files."""
     found = [m for m in maps if m.executable and "r" in m.permissions and m.path != "[vsyscall]"]
     return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
-
-
-@functools.lru_cache(maxsize=4096)
-def parse_mapping(line: str) -> Mapping:
-    """One line of /proc/PID/maps. Raises ProcessError for what is none."""
-    try:
-        fields = line.split(maxsplit=5)
-        start, _, end = fields[0].partition("-")
-        return Mapping(
-            start=int(start, 16),
-            end=int(end, 16),
-            permissions=fields[1],
-            offset=int(fields[2], 16),
-            device=fields[3],
-            inode=int(fields[4]),
-            path=fields[5] if len(fields) > 5 else "",
-        )
-    except (ValueError, IndexError):
-        raise ProcessError(f"{line!r} is not a line of /proc/PID/maps") from None

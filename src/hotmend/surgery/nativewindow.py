@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hotmend.model.outcome import BlockedBy
 from hotmend.surgery.errors import NotPermitted
+from hotmend.surgery.loan import Arguments
+from hotmend.surgery.module import FrameTable
 from hotmend.surgery.process import Attempt, Ending, Mapping, Publication
-from hotmend.surgery.unwind import FrameTable
 
 try:
     from hotmend.surgery import _stopwindow
@@ -38,7 +39,7 @@ def call(
     home: int,
     stacks: bytes,
     number: int,
-    arguments: tuple[int, int, int, int, int, int],
+    arguments: Arguments,
 ) -> tuple[int, int, int]:
     """As ``pyborrow.call``."""
     return _stopwindow.call(tids, filtered, patience_ns, site, home, stacks, number, arguments)

@@ -9,26 +9,14 @@ from __future__ import annotations
 import array
 import errno
 import time
-from enum import IntEnum
 
 from hotmend.surgery import ptrace
+from hotmend.surgery.loan import A_FUNCTION, Arguments, Loan
 
 _OPTIONS = ptrace.OPTION_TRACE_SYSCALL_GOOD | ptrace.OPTION_SUSPEND_SECCOMP
 _MINUS_ONE = (1 << 64) - 1
-A_FUNCTION = _MINUS_ONE
-"""In place of a system call's number: call the function at ``site``."""
 _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 _PAUSE_S = 0.00005
-
-
-class Loan(IntEnum):
-    """How borrowing ended."""
-
-    CALLED = 0
-    NO_THREAD = 1
-    ENDED = 2
-    REFUSED_TRACE = 3
-    REFUSED_SECCOMP = 4
 
 
 class _Ended(Exception):
@@ -43,7 +31,7 @@ def call(
     home: int,
     stacks: bytes,
     number: int,
-    arguments: tuple[int, int, int, int, int, int],
+    arguments: Arguments,
 ) -> tuple[int, int, int]:
     """(Loan, result register, errno). ``tids``: native 32-bit numbers, the best first;
     ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction;

@@ -31,6 +31,7 @@ from hotmend.surgery import borrow, confinement, operations
 from hotmend.surgery.confinement import Capability
 from hotmend.surgery.errors import LedgerError, OrderError, ProcessError, SurgeryError
 from hotmend.surgery.ledger import Ledger
+from hotmend.surgery.loan import Arguments, Lend
 from hotmend.surgery.order import (
     MOST_BYTES,
     Order,
@@ -106,8 +107,9 @@ def confine() -> None:
     if os.fork() == 0:
         with suppress(BaseException):
             ours.close()
+            lend = borrow.lender()
             confinement.keep_only(_LENDER)
-            _lend(theirs)
+            _serve_loans(theirs, lend)
         os._exit(0)
     theirs.close()
     confinement.keep_only(_SURGEON)
@@ -186,7 +188,7 @@ class _Loans:
         home: int,
         stacks: bytes,
         number: int,
-        arguments: borrow.Arguments,
+        arguments: Arguments,
     ) -> tuple[int, int, int]:
         """As ``pyborrow.call``."""
         loan = _LOAN.pack(filtered, patience_ns, len(tids), site, home, number, *arguments)
@@ -198,9 +200,8 @@ class _Loans:
         return ending, result, error
 
 
-def _lend(connection: socket.socket) -> None:
+def _serve_loans(connection: socket.socket, lend: Lend) -> None:
     """The lender's life: numbers in, numbers out."""
-    lend = borrow.lender()
     while request := os.read(connection.fileno(), MOST_BYTES):
         filtered, patience_ns, size, site, home, number, *rest = _LOAN.unpack_from(request)
         tids, stacks = request[_LOAN.size :][:size], request[_LOAN.size + size :]
