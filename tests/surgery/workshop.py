@@ -70,14 +70,15 @@ def library(build: str = "old") -> Path:
 def program(name: str) -> Path:
     """tests/targets/NAME.c, linked against the old build."""
     path = folder() / name
-    source = SOURCES / f"{name}.c"
+    source = SOURCES / f"{name.removesuffix('_pie')}.c"
     if not source.exists():
         old = library()
         cxx = ("g++", *_FLAGS, SOURCES / f"{name}.cpp", old, f"-Wl,-rpath,{old.parent}")
         subprocess.run([*map(str, cxx), "-o", str(path)], check=True, capture_output=True)
         return path
-    if name == "alone":
-        _gcc("-static", source, SOURCES / "victim.c", "-o", path)
+    if name in ("alone", "alone_pie"):
+        kind = "-static-pie" if name == "alone_pie" else "-static"
+        _gcc(kind, "-fPIE", source, SOURCES / "victim.c", "-o", path)
     elif name == "bits32":
         _gcc("-m32", "-nostdlib", "-static", "-fno-pie", "-no-pie", source, "-o", path)
     else:
