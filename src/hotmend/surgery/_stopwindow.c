@@ -549,7 +549,7 @@ static PyObject *call_in(PyObject *self, PyObject *args)
     unsigned long long site, home, number, a[6];
     long long patience_ns;
     struct loan l = {0};
-    if (!PyArg_ParseTuple(args, "y*pLKKy*K(KKKKKK)", &tids, &l.filtered, &patience_ns, &site,
+    if (!PyArg_ParseTuple(args, "(iK)y*pLKKy*K(KKKKKK)", &l.pid, &l.start_time, &tids, &l.filtered, &patience_ns, &site,
                           &home, &stacks, &number, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]))
         return NULL;
     l.tids = tids.buf;
@@ -573,7 +573,7 @@ static PyObject *call_in(PyObject *self, PyObject *args)
 
 static PyMethodDef methods[] = {
     {"call", call_in, METH_VARARGS,
-     "call(tids, filtered, patience_ns, site, home, stacks, number, arguments) -> "
+     "call((pid, start_time), tids, filtered, patience_ns, site, home, stacks, number, arguments) -> "
      "(ending, result, errno)\n\n"
      "One system call by a borrowed thread. tids: native 32-bit numbers, the best first; home, "
      "stacks: as in struct loan."},

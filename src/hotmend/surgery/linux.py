@@ -66,12 +66,7 @@ class LinuxProcess:
         return not select.select([self._pidfd], [], [], 0)[0]
 
     def maps(self) -> tuple[Mapping, ...]:
-        try:
-            lines = procfs.lines(f"{self.pid}/maps")
-        except PermissionError:
-            raise NotPermitted(f"process {self.pid} may not be examined by you") from None
-        except OSError:
-            raise ProcessGone(f"process {self.pid} has ended") from None
+        lines = self._told("maps").split("\n")[:-1]
         if len(lines) > _MOST_MAPS:
             raise ProcessError("the process has too many mappings to examine")
         return tuple(map(procfs.parse_mapping, lines))
@@ -98,11 +93,11 @@ class LinuxProcess:
 
     def map_memory(self, address: int, size: int, *, writable: bool = False) -> None:
         self._refuse_traced()
-        borrow.map_memory(self.pid, self._ground(), address, size, writable=writable)
+        borrow.map_memory(self.identity, self._ground(), address, size, writable=writable)
 
     def call_function(self, function: int, arguments: tuple[int, int]) -> bool:
         self._refuse_traced()
-        return borrow.call_function(self.pid, self._ground(), function, arguments)
+        return borrow.call_function(self.identity, self._ground(), function, arguments)
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
@@ -150,7 +145,7 @@ class LinuxProcess:
         self.write(scratch, data)
         if self.read(scratch, PAGE) != data:
             raise self._broken(f"does not read back as written at {scratch:#x}", None)
-        borrow.move_page(self.pid, self._ground(), scratch, address)
+        borrow.move_page(self.identity, self._ground(), scratch, address)
 
     def _ground(self) -> borrow.Ground:
         maps = self.maps()
@@ -223,14 +218,20 @@ class LinuxProcess:
         )
 
     def _status(self) -> dict[str, str]:
+        lines = self._told("status").splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def _told(self, name: str) -> str:
+        """A file of the process's under /proc. It lives afterwards, so that its number meant it."""
         try:
-            text = procfs.text(f"{self.pid}/status")
+            text = procfs.text(f"{self.pid}/{name}")
+        except PermissionError:
+            raise NotPermitted(f"process {self.pid} may not be examined by you") from None
         except OSError:
             raise ProcessGone(f"process {self.pid} has ended") from None
-        return {
-            name: value.strip()
-            for name, _, value in (line.partition(":") for line in text.splitlines())
-        }
+        if not self.alive():
+            raise ProcessGone(f"process {self.pid} has ended")
+        return text
 
     def _broken(self, what: str, error: OSError | None) -> ProcessError | ProcessGone:
         if not self.alive():

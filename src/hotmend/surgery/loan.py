@@ -9,7 +9,9 @@ A_FUNCTION = (1 << 64) - 1
 """In place of a system call's number: call the function at ``site``."""
 
 Arguments = tuple[int, int, int, int, int, int]
-Lend = Callable[[bytes, bool, int, int, int, bytes, int, Arguments], tuple[int, int, int]]
+Who = tuple[int, int]
+"""A process: pid, and start time as of ``Identity``."""
+Lend = Callable[[Who, bytes, bool, int, int, int, bytes, int, Arguments], tuple[int, int, int]]
 """``pyborrow.call``, or one like it."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hotmend.model.outcome import BlockedBy
 from hotmend.surgery.errors import NotPermitted
-from hotmend.surgery.loan import Arguments
+from hotmend.surgery.loan import Arguments, Who
 from hotmend.surgery.module import FrameTable
 from hotmend.surgery.process import Attempt, Ending, Mapping, Publication
 
@@ -32,6 +32,7 @@ def chosen() -> bool:
 
 
 def call(
+    who: Who,
     tids: bytes,
     filtered: bool,
     patience_ns: int,
@@ -42,7 +43,7 @@ def call(
     arguments: Arguments,
 ) -> tuple[int, int, int]:
     """As ``pyborrow.call``."""
-    return _stopwindow.call(tids, filtered, patience_ns, site, home, stacks, number, arguments)
+    return _stopwindow.call(who, tids, filtered, patience_ns, site, home, stacks, number, arguments)
 
 
 def publish(

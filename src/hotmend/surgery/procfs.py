@@ -34,6 +34,11 @@ def pids() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
 
 
+def tids(pid: int) -> list[int]:
+    """The threads of a process. Raises OSError."""
+    return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
+
+
 def identify(pid: int) -> Identity:
     """Raises ProcessGone for a pid that is none, or a zombie's."""
     try:

@@ -10,8 +10,9 @@ import array
 import errno
 import time
 
-from hotmend.surgery import ptrace
-from hotmend.surgery.loan import A_FUNCTION, Arguments, Loan
+from hotmend.surgery import procfs, ptrace
+from hotmend.surgery.errors import ProcessGone
+from hotmend.surgery.loan import A_FUNCTION, Arguments, Loan, Who
 
 _OPTIONS = ptrace.OPTION_TRACE_SYSCALL_GOOD | ptrace.OPTION_SUSPEND_SECCOMP
 _MINUS_ONE = (1 << 64) - 1
@@ -24,6 +25,7 @@ class _Ended(Exception):
 
 
 def call(
+    who: Who,
     tids: bytes,
     filtered: bool,
     patience_ns: int,
@@ -33,7 +35,8 @@ def call(
     number: int,
     arguments: Arguments,
 ) -> tuple[int, int, int]:
-    """(Loan, result register, errno). ``tids``: native 32-bit numbers, the best first;
+    """(Loan, result register, errno). ``who``: a thread that is not, or not any more, of that
+    process is let go untouched. ``tids``: native 32-bit numbers, the best first;
     ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction;
     ``home``, ``stacks``: the way home of ``_borrow.h``, which is not paved here.
     """
@@ -47,6 +50,8 @@ def call(
         for tid in candidates:
             try:
                 ptrace.seize(tid)
+                if not _is_of(who, tid):
+                    continue  # it is released when we end
                 ptrace.interrupt(tid)
                 _rest(tid, time.monotonic() + patience_s)
                 return _lend(tid, filtered, site, number, arguments)
@@ -60,6 +65,15 @@ def call(
         return ending, 0, error
 
     return ptrace.apart(borrow)
+
+
+def _is_of(who: Who, tid: int) -> bool:
+    """While it is held, neither its number nor its process's can come to mean another."""
+    pid, start_time = who
+    try:
+        return procfs.identify(pid).start_time == start_time and tid in procfs.tids(pid)
+    except (ProcessGone, OSError):
+        return False
 
 
 def _lend(
