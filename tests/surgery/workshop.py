@@ -54,10 +54,11 @@ def _gcc(*words: str | Path) -> None:
     subprocess.run(["gcc", *_FLAGS, *map(str, words)], check=True, capture_output=True, text=True)
 
 
-@lru_cache
 def library(build: str = "old") -> Path:
-    """libvictim.so.1 as the "old" or the "fixed" build."""
+    """libvictim.so.1 as the "old" or the "fixed" build; compiled once."""
     path = folder() / build / "libvictim.so.1"
+    if path.exists():
+        return path
     path.parent.mkdir(exist_ok=True)
     define = ["-DFIXED"] if build == "fixed" else []
     _gcc(
