@@ -72,6 +72,7 @@ def free_and_untraced(target: Target) -> bool:
         ("mdwe",),
         ("seccomp_filter",),
         ("seccomp_strict",),
+        ("seccomp_thread",),
     ],
     ids=" ".join,
 )

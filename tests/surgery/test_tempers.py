@@ -16,6 +16,7 @@ from hotmend.model.refusal import RefusalCode
 from hotmend.surgery.errors import SurgeryError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.publishing import Terms
 from surgery.test_apply import free_and_untraced, put, take
 from surgery.workshop import (
     as_nobody,
@@ -117,6 +118,24 @@ def _attempt(pid: int) -> str:
             return "opened"
     except SurgeryError as error:
         return type(error).__name__
+
+
+@pytest.mark.parametrize("how", ["vfork", "clone"])
+def test_memory_that_another_process_runs_in_is_left_alone(
+    how: str, window: str, ledger: Ledger
+) -> None:
+    brief = Terms(patience_s=0.1)
+    with running("sharing", how) as target:
+        child = target.ask("child")
+        for pid in (target.pid, child):
+            outcome = put(pid, ledger, terms=brief)
+            assert outcome.kind is not OutcomeKind.APPLIED, outcome
+            assert target.ask() == 1
+        assert outcome.blocked is not None
+        assert outcome.blocked.function.startswith(f"process {target.pid} runs in the same memory")
+        target.ask("free")
+        assert put(target.pid, ledger).kind is OutcomeKind.APPLIED
+        assert target.ask() == 2
 
 
 def test_where_everything_within_reach_is_taken_there_is_no_room(ledger: Ledger) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import functools
 import os
 import select
 from collections.abc import Iterator
@@ -14,12 +16,14 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery import borrow, nativewindow, procfs
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.module import FrameTable, Module, find_modules
-from hotmend.surgery.process import PAGE, Attempt, Mapping, Publication
+from hotmend.surgery.process import PAGE, Attempt, Ending, Mapping, Publication
 
 _MOST_MAPS = 1 << 18
 _CODE_CHUNK = 4 << 20
 # Documentation/admin-guide/mm/pagemap.rst
 _PRESENT, _SWAPPED, _OF_A_FILE = 1 << 63, 1 << 62, 1 << 61
+_SYS_KCMP, _KCMP_VM = 312, 1  # kcmp(2)
+_libc = ctypes.CDLL(None, use_errno=True)
 _sites: dict[tuple[str, int, int], borrow.SyscallSite] = {}
 """By device, inode and file offset of a mapping, relative to its start; checked before use."""
 
@@ -101,6 +105,10 @@ class LinuxProcess:
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
+        other = self._runs_in_the_same_memory()
+        if other:
+            detail = f"process {other} runs in the same memory (vfork, until exec)"
+            return Attempt(Ending.BLOCKED, 0.0, 0, None, detail)
         maps = self.maps()
         modules = find_modules(maps, self.read)
         tables = [FrameTable(m.start, m.end, *m.eh_frame_hdr) for m in modules if m.eh_frame_hdr[0]]
@@ -216,6 +224,16 @@ class LinuxProcess:
                 (("tracer", f"{tracer} {who}"),),
             )
         )
+
+    def _runs_in_the_same_memory(self) -> int:
+        """A parent or child that does; to stop this process is not to stop that one. 0 for none.
+        One that is born later is a vfork's, whose parent cannot be stopped."""
+        try:
+            relatives = [int(self._status().get("PPid", "0")), *procfs.children(self.pid)]
+        except OSError:
+            relatives = []
+        kcmp = functools.partial(_libc.syscall, _SYS_KCMP, self.pid)
+        return next((pid for pid in relatives if pid and kcmp(pid, _KCMP_VM, 0, 0) == 0), 0)
 
     def _status(self) -> dict[str, str]:
         lines = self._told("status").splitlines()

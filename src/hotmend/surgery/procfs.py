@@ -39,6 +39,11 @@ def tids(pid: int) -> list[int]:
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
 
 
+def children(pid: int) -> list[int]:
+    """What a process's threads have forked and is there still. Raises OSError."""
+    return [int(child) for tid in tids(pid) for child in text(f"{pid}/task/{tid}/children").split()]
+
+
 def identify(pid: int) -> Identity:
     """Raises ProcessGone for a pid that is none, or a zombie's."""
     try:
