@@ -10,24 +10,28 @@ is the target alive, free, untraced, exactly old or exactly new; and does the ne
 Whoever makes the call is killed: the command, the surgeon, the lender, or the helper that holds
 the target's threads, whichever it is. ``--most``: where a call is made more often, N of its k,
 evenly spread. ``--commit-point``: only the writes of a revert's two detours, N times.
+
+A command is forked from a process that has everything imported, and waits until strace has it:
+calls are counted from its first own step, and a run costs no start of an interpreter.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.surgery import workshop
 
+from forked import Commands, commands
 from hotmend.hotpatch.codec import encode
 
 TARGETS = {
@@ -37,11 +41,12 @@ TARGETS = {
     "MDWE": ("mdwe",),
     "in system calls": ("syscalls",),
 }
-# What the interpreter's own start does not do, or hardly: each of these is a step of the work.
+# Each of these is a step of the work.
 CALLS = (
-    *("ptrace", "waitid", "pwrite64", "process_vm_readv", "clone", "fork", "rename", "fsync"),
-    *("timer_settime", "getdents64", "flock", "sendmsg", "recvmsg", "sendto", "recvfrom"),
-    *("memfd_create", "pidfd_open", "kill", "unlink", "mkdir", "capset", "seccomp", "prctl"),
+    *("ptrace", "waitid", "pwrite64", "process_vm_readv", "process_vm_writev", "clone", "fork"),
+    *("rename", "renameat2", "unlink", "mkdir", "fsync", "flock", "getdents64", "timer_settime"),
+    *("sendmsg", "recvmsg", "sendto", "recvfrom", "memfd_create", "pidfd_open", "kill"),
+    *("capset", "seccomp", "prctl", "unshare"),
 )
 EVERY = 1 << 30
 ERRORS = ("EPERM", "ESRCH", "EIO", "ENOMEM", "EINTR", "EAGAIN", "ENOSPC")
@@ -67,28 +72,23 @@ def sweep(
     """Every (call, k) of every verb, each fault ("KILL" or an errno), ``rounds`` times; at most
     ``most`` k of each call."""
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "victim.hotpatch"
-        file.write_bytes(encode(PATCH))
+    with theatre() as room:
         for verb in ("apply", "revert", "verify"):
-            counts = _calls_of(verb, target, file, Path(folder))
+            counts = room.calls_of(verb, target)
             for call in calls:
                 for k in _spread(counts[call], most):
                     for fault in faults:
                         for _ in range(rounds):
-                            _one(verb, target, file, Path(folder), call, k, fault, tally)
+                            room.try_out(verb, target, call, k, fault, tally)
     return tally
 
 
 def commit_point(rounds: int) -> Tally:
     """kill -9 before the first, and between the first and the second write of a revert."""
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "victim.hotpatch"
-        file.write_bytes(encode(PATCH))
+    with theatre() as room:
         for round_ in range(rounds):
-            which = 1 + round_ % 2
-            _one("revert", "idle", file, Path(folder), "pwrite64", which, "KILL", tally)
+            room.try_out("revert", "idle", "pwrite64", 1 + round_ % 2, "KILL", tally)
     return tally
 
 
@@ -99,68 +99,72 @@ def _spread(count: int, most: int) -> list[int]:
     return sorted({1 + round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
-def _one(
-    verb: str, target: str, file: Path, folder: Path, call: str, k: int, fault: str, tally: Tally
-) -> None:
-    injected = f"signal={fault}" if fault == "KILL" else f"error={fault}"
-    what = f"{target}: {verb}, {call} {k}, {fault}"
-    state = Path(tempfile.mkdtemp(dir=folder))
-    with workshop.running(*TARGETS[target]) as victim:
-        if verb != "apply":
-            _hotmend(state, "apply", str(file), "--pid", str(victim.pid))
-        trace = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}")
+@dataclass(frozen=True)
+class Theatre:
+    """Where faults are tried out: a folder with the hotpatch, and the commands."""
+
+    folder: Path
+    commands: Commands
+
+    def try_out(self, verb: str, target: str, call: str, k: int, fault: str, tally: Tally) -> None:
+        """One fault, in one run of one verb, on a fresh target."""
+        injected = f"signal={fault}" if fault == "KILL" else f"error={fault}"
+        what = f"{target}: {verb}, {call} {k}, {fault}"
+        trace = ("-f", "-o", "/dev/null", "-e", f"trace={call}")
         trace += ("-e", f"inject={call}:{injected}:when={k}")
-        done = _hotmend(state, *_words(verb, file, victim), before=trace)
-        # The interpreter itself may fail to start; what it says then is not ours.
-        started = "Fatal Python error" not in done.stderr
-        if fault != "KILL" and started and "Traceback" in done.stderr:
-            tally.note("traceback", what)
-        if not workshop.eventually(lambda: _is_free(victim), 3):
-            tally.note("dead" if victim.process.poll() is not None else "held", what)
-            return
-        said, memory = _answer(victim, target), _memory(victim.pid)
-        if said is None or memory == "mixed" or memory != said:
-            tally.note("dead" if said is None else "mixed", f"{what} ({said}, {memory})")
-            return
-        tally.note(said, what)
-        again = _hotmend(state, *_words(verb, file, victim))
-        wanted = "old" if verb == "revert" else "new"
-        if again.returncode or _memory(victim.pid) != wanted:
-            tally.note("not converged", f"{what}: {again.stdout}{again.stderr}")
+        with self._scene(verb, target) as (victim, state):
+            _, said = self._perform(state, verb, victim, trace)
+            if fault != "KILL" and "Traceback" in said:
+                tally.note("traceback", what)
+            if not workshop.eventually(lambda: _is_free(victim), 3):
+                tally.note("dead" if victim.process.poll() is not None else "held", what)
+                return
+            answer, memory = _answer(victim), _memory(victim.pid)
+            if answer is None or memory == "mixed" or memory != answer:
+                tally.note("dead" if answer is None else "mixed", f"{what} ({answer}, {memory})")
+                return
+            tally.note(answer, what)
+            code, said = self._perform(state, verb, victim)
+            wanted = "old" if verb == "revert" else "new"
+            if code or _memory(victim.pid) != wanted:
+                tally.note("not converged", f"{what}: {said}")
+
+    def calls_of(self, verb: str, target: str) -> Counter[str]:
+        """The most of each system call that one process makes."""
+        log = self.folder / "calls"
+        trace = ("-ff", "-o", str(log), "-e", f"trace={','.join(CALLS)}")
+        with self._scene(verb, target) as (victim, state):
+            self._perform(state, verb, victim, trace)
+        most: Counter[str] = Counter()
+        for path in self.folder.glob("calls.*"):
+            text = path.read_text(errors="replace")
+            most |= Counter(re.findall(r"^(\w+)\(", text, re.MULTILINE))
+            path.unlink()
+        return most
+
+    @contextmanager
+    def _scene(self, verb: str, target: str) -> Iterator[tuple[workshop.Target, Path]]:
+        """A running target, applied to where the verb needs it, and the state folder."""
+        state = Path(tempfile.mkdtemp(dir=self.folder))
+        with workshop.running(*TARGETS[target]) as victim:
+            if verb != "apply":
+                self._perform(state, "apply", victim)
+            yield victim, state
+        shutil.rmtree(state)
+
+    def _perform(
+        self, state: Path, verb: str, victim: workshop.Target, trace: tuple[str, ...] = ()
+    ) -> tuple[int, str]:
+        package = () if verb == "verify" else (str(self.folder / "victim.hotpatch"),)
+        return self.commands.run(state, verb, *package, "--pid", str(victim.pid), trace=trace)
 
 
-def _calls_of(verb: str, target: str, file: Path, folder: Path) -> Counter[str]:
-    """The most of each system call that one process makes."""
-    log = folder / "calls"
-    state = Path(tempfile.mkdtemp(dir=folder))
-    with workshop.running(*TARGETS[target]) as victim:
-        if verb != "apply":
-            _hotmend(state, "apply", str(file), "--pid", str(victim.pid))
-        trace = ("strace", "-ff", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}")
-        _hotmend(state, *_words(verb, file, victim), before=trace)
-    most: Counter[str] = Counter()
-    for path in folder.glob("calls.*"):
-        made = Counter(re.findall(r"^(\w+)\(", path.read_text(errors="replace"), re.MULTILINE))
-        most |= made
-        path.unlink()
-    return most
-
-
-def _words(verb: str, file: Path, victim: workshop.Target) -> tuple[str, ...]:
-    package = () if verb == "verify" else (str(file),)
-    return (verb, *package, "--pid", str(victim.pid))
-
-
-def _hotmend(
-    state: Path, *words: str, before: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*before, sys.executable, "-m", "hotmend.cli.main", *words],
-        env=os.environ | {"HOTMEND_STATE": str(state)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@contextmanager
+def theatre() -> Iterator[Theatre]:
+    """One, for a while."""
+    with tempfile.TemporaryDirectory() as folder, commands() as forked:
+        (Path(folder) / "victim.hotpatch").write_bytes(encode(PATCH))
+        yield Theatre(Path(folder), forked)
 
 
 def _is_free(victim: workshop.Target) -> bool:
@@ -170,7 +174,7 @@ def _is_free(victim: workshop.Target) -> bool:
     return victim.tracer() == 0 and states <= {*"SRD", ""}
 
 
-def _answer(victim: workshop.Target, target: str) -> str | None:
+def _answer(victim: workshop.Target) -> str | None:
     """Which code it runs, by its own word; None when it does not answer."""
     with suppress(OSError, AssertionError, ValueError):
         return {1: "old", 2: "new"}.get(victim.ask("answer"), "mixed")

@@ -66,10 +66,10 @@ def _target(name: str) -> Callable[[bytes], None]:
     from hotmend.surgery import order, record
     from hotmend.surgery.errors import SurgeryError
     from hotmend.surgery.fake import FakeProcess
-    from hotmend.surgery.linux import parse_mapping
     from hotmend.surgery.module import find_modules
     from hotmend.surgery.plan import plan
     from hotmend.surgery.process import PAGE
+    from hotmend.surgery.procfs import parse_mapping
 
     patch = workshop.hotpatch("answer")
 

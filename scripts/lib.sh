@@ -69,7 +69,7 @@ make_environment() {
         "$python" -m venv .venv || exit 1
     fi
     include=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
-    stamp=$({ .venv/bin/python -V; cat pyproject.toml src/hotmend/surgery/*.c; } 2>/dev/null | sha256sum)
+    stamp=$({ .venv/bin/python -V; cat pyproject.toml src/hotmend/surgery/*.[ch]; } 2>/dev/null | sha256sum)
     if [[ ! -x .venv/bin/hotmend || $(cat .venv/.stamp 2>/dev/null) != "$stamp" ]]; then
         install_packages gcc libc6-dev
         install_headers "$include"

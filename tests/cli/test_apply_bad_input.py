@@ -153,8 +153,9 @@ def test_a_32_bit_process_is_refused(run: Run, victim_patch: Path) -> None:
         assert target.process.poll() is None
 
 
-def test_a_static_program_is_refused(run: Run, victim_patch: Path) -> None:
-    with running("alone") as target:
+@pytest.mark.parametrize("name", ["alone", "alone_pie"])
+def test_a_static_program_is_refused(run: Run, victim_patch: Path, name: str) -> None:
+    with running(name) as target:
         said = run("apply", victim_patch, "--pid", target.pid, check=exit_codes.NEEDS_RESTART)
         assert "static-target" in said.out
         assert target.ask() == 1

@@ -72,6 +72,7 @@ def free_and_untraced(target: Target) -> bool:
         ("mdwe",),
         ("seccomp_filter",),
         ("seccomp_strict",),
+        ("seccomp_thread",),
     ],
     ids=" ".join,
 )
@@ -213,6 +214,7 @@ def test_a_process_that_waits_for_its_vfork_child_is_left_alone(
     window: str, ledger: Ledger
 ) -> None:
     with running("vforked") as target:
+        assert target.state() == "D"
         began = time.monotonic()
         with LinuxProcess(target.pid) as process:
             patch = hotpatch("answer")

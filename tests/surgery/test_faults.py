@@ -39,3 +39,17 @@ def test_when_a_call_fails_the_target_runs_on_old_or_new(target: str) -> None:
     calls = faults.CALLS if _FULL else ("pwrite64", "rename")
     tally = faults.sweep(target, calls, 1, faults.ERRORS if _FULL else ("EIO", "ENOSPC"))
     _harmless(tally, 8)
+
+
+def test_a_thread_without_a_filter_is_borrowed_before_one_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed between the change of a call's number and its start, a lender leaves a thread that
+    makes the call: with a filter that forbids it, to its death (docs/adr/0007)."""
+    monkeypatch.setitem(faults.TARGETS, "a thread with a filter", ("seccomp_thread",))
+    tally = faults.Tally()
+    with faults.theatre() as room:
+        for k in range(9, 14):
+            room.try_out("apply", "a thread with a filter", "ptrace", k, "KILL", tally)
+    assert not tally.worst, "\n".join(tally.worst)
+    assert tally.runs["old"] + tally.runs["new"] == 5

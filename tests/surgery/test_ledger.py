@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hotmend.hotpatch.codec import encode
+from hotmend.surgery import ledger as ledger_module
 from hotmend.surgery.errors import LedgerError
 from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, State, applied
 from hotmend.surgery.process import Identity, Write, boot_id
 from surgery import workshop
+from surgery.workshop import is_root
 
 IMAGE = LedgerImage(
     name="libvictim.so.1",
@@ -69,31 +74,63 @@ def test_a_huge_file_is_not_read(ledger: Ledger) -> None:
         ledger.of(ENTRY.identity)
 
 
-def test_a_record_that_cannot_be_written_leaves_the_old_one(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ledger.record(ENTRY)
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own; yields a file that takes all of its room when written to."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
+    try:
+        yield folder / "everything"
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(LedgerError, match="No space left"):
+def fill(file: Path) -> None:
+    with suppress(OSError), file.open("wb", buffering=0) as everything:
+        while everything.write(bytes(4096)):
+            continue
+
+
+@pytest.mark.skipif(not is_root(), reason="only root may mount")
+def test_on_a_full_disk_the_old_record_stays(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as file:
+        ledger = Ledger(tmp_path / "disk")
+        ledger.record(ENTRY)
+        fill(file)
+        with pytest.raises(LedgerError, match="No space left"):
+            ledger.record(applied(ENTRY))
+        with pytest.raises(LedgerError, match="No space left"):
+            ledger.keep(b"a hotpatch")
+        assert ledger.of(ENTRY.identity) == [ENTRY]
+        assert [p.name for p in _file(ledger).parent.iterdir()] == [_file(ledger).name]
+        file.unlink()
         ledger.record(applied(ENTRY))
-    assert ledger.of(ENTRY.identity) == [ENTRY]
-    assert [p.name for p in _file(ledger).parent.iterdir()] == [_file(ledger).name]
+        assert ledger.of(ENTRY.identity) == [applied(ENTRY)]
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_a_record_takes_the_place_of_another(
+    ledger: Ledger, exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are file systems that cannot exchange two names."""
+    if not exchange:
+        monkeypatch.setattr(ledger_module, "_exchange", lambda *_: False)
+    for entry in (ENTRY, applied(ENTRY), ENTRY):
+        ledger.record(entry)
+        assert Ledger(ledger.folder).of(ENTRY.identity) == [entry]
+        assert [p.name for p in _file(ledger).parent.iterdir()] == [_file(ledger).name]
 
 
 def test_a_kept_hotpatch_comes_back_and_a_spoilt_one_does_not(ledger: Ledger) -> None:
-    hotpatch = workshop.hotpatch("answer")
-    digest = ledger.keep(encode(hotpatch))
-    assert ledger.hotpatch(digest) == hotpatch
+    data = encode(workshop.hotpatch("answer"))
+    digest = ledger.keep(data)
+    assert ledger.package(digest) == data
     path = ledger.folder / "hotpatches" / f"{digest}.hotpatch"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(LedgerError, match="damaged"):
-        ledger.hotpatch(digest)
+        ledger.package(digest)
     with pytest.raises(LedgerError, match="cannot be read"):
-        ledger.hotpatch("00" * 32)
+        ledger.package("00" * 32)
 
 
 def test_the_dead_and_the_boots_before_are_forgotten(ledger: Ledger) -> None:
@@ -102,9 +139,12 @@ def test_the_dead_and_the_boots_before_are_forgotten(ledger: Ledger) -> None:
     before = ledger.folder / "processes" / "another-boot"
     before.mkdir()
     (before / "7-7.json").write_text("{}")
+    (before / ".new-7-7-7.json").write_text("{")
+    (_file(ledger).parent / ".new-7-8-8.json").write_text("{")
     ledger.tidy(lambda identity: identity == ENTRY.identity)
     assert [e.identity for e in ledger.entries()[0]] == [ENTRY.identity]
     assert not before.exists()
+    assert [p.name for p in _file(ledger).parent.iterdir()] == [_file(ledger).name]
 
 
 def test_two_surgeons_take_turns(ledger: Ledger) -> None:

@@ -7,7 +7,8 @@ import struct
 from elftools.elf.elffile import ELFFile
 
 from hotmend.surgery.linux import LinuxProcess
-from hotmend.surgery.unwind import FrameTable, Unwinder
+from hotmend.surgery.module import FrameTable
+from hotmend.surgery.unwind import Unwinder
 from surgery.workshop import program, running
 
 _RSP = 7

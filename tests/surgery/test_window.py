@@ -9,8 +9,8 @@ import pytest
 from hotmend.surgery import nativewindow
 from hotmend.surgery.errors import NotPermitted
 from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.module import FrameTable
 from hotmend.surgery.process import Ending, Publication, Range, Write
-from hotmend.surgery.unwind import FrameTable
 from surgery.workshop import as_nobody, build_id, is_root, library, range_of, running, threads
 
 BUDGET_MS = 500.0

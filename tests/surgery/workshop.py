@@ -54,10 +54,11 @@ def _gcc(*words: str | Path) -> None:
     subprocess.run(["gcc", *_FLAGS, *map(str, words)], check=True, capture_output=True, text=True)
 
 
-@lru_cache
 def library(build: str = "old") -> Path:
-    """libvictim.so.1 as the "old" or the "fixed" build."""
+    """libvictim.so.1 as the "old" or the "fixed" build; compiled once."""
     path = folder() / build / "libvictim.so.1"
+    if path.exists():
+        return path
     path.parent.mkdir(exist_ok=True)
     define = ["-DFIXED"] if build == "fixed" else []
     _gcc(
@@ -70,19 +71,21 @@ def library(build: str = "old") -> Path:
 def program(name: str) -> Path:
     """tests/targets/NAME.c, linked against the old build."""
     path = folder() / name
-    source = SOURCES / f"{name}.c"
+    source = SOURCES / f"{name.removesuffix('_pie')}.c"
     if not source.exists():
         old = library()
         cxx = ("g++", *_FLAGS, SOURCES / f"{name}.cpp", old, f"-Wl,-rpath,{old.parent}")
         subprocess.run([*map(str, cxx), "-o", str(path)], check=True, capture_output=True)
         return path
-    if name == "alone":
-        _gcc("-static", source, SOURCES / "victim.c", "-o", path)
+    if name in ("alone", "alone_pie"):
+        kind = "-static-pie" if name == "alone_pie" else "-static"
+        _gcc(kind, "-fPIE", source, SOURCES / "victim.c", "-o", path)
     elif name == "bits32":
         _gcc("-m32", "-nostdlib", "-static", "-fno-pie", "-no-pie", source, "-o", path)
     else:
         old = library()
-        _gcc(source, old, f"-Wl,-rpath,{old.parent}", "-ldl", "-o", path)
+        words = ("-Wl,--as-needed", old, f"-Wl,-rpath,{old.parent}", "-o", path)
+        _gcc(source, *words)
     return path
 
 
@@ -148,6 +151,7 @@ def private_copy(name: str, where: Path) -> Path:
     return path
 
 
+@lru_cache
 def symbols(path: Path) -> dict[str, tuple[int, int]]:
     """name -> (va, size) of the functions it exports."""
     with path.open("rb") as file:
@@ -168,6 +172,7 @@ def code(path: Path, va: int, size: int) -> bytes:
     raise ValueError(f"{path} has nothing at {va:#x}")
 
 
+@lru_cache
 def build_id(path: Path) -> BuildId:
     with path.open("rb") as file:
         note = ELFFile(file).get_section_by_name(".note.gnu.build-id")

@@ -14,8 +14,8 @@ from hotmend.cli.errors import CommandError
 from hotmend.release import archive
 from hotmend.release.baseline import Package, Place, compare
 from hotmend.surgery.ledger import Ledger, State
-from hotmend.surgery.linux import lives
 from hotmend.surgery.outdated import scan
+from hotmend.surgery.procfs import lives
 
 _MARKS = {Place.ON: "✓", Place.BEHIND: "✗", Place.AHEAD: "↑", Place.MISSING: "·"}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -16,7 +16,7 @@ from hotmend.release.catalogue import Offer, Patch, State, from_history, offers,
 from hotmend.release.debian_catalogue import HOTPATCH, from_draft
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.ledger import State as LedgerState
-from hotmend.surgery.linux import lives
+from hotmend.surgery.procfs import lives
 
 _MARKS = {
     State.INSTALLED: "✓",

@@ -7,8 +7,8 @@ import json
 import click
 
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import lives
 from hotmend.surgery.outdated import ProcessFiles, scan
+from hotmend.surgery.procfs import lives
 
 
 @click.command("ps")

@@ -8,8 +8,8 @@ import click
 
 from hotmend.cli import exit_codes
 from hotmend.surgery.ledger import Ledger, State
-from hotmend.surgery.linux import lives
 from hotmend.surgery.outdated import scan
+from hotmend.surgery.procfs import lives
 
 
 @click.command("status")

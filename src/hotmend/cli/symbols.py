@@ -8,6 +8,7 @@ import click
 
 from hotmend.cli.errors import CommandError
 from hotmend.cli.output import write_atomically
+from hotmend.hotpatch.codec import decode
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.settle import remembered
@@ -35,7 +36,7 @@ def command(pid: int, folder: Path) -> None:
             for entry in remembered(process, ledger)
             for image in entry.images
             if payload_mapped(image, maps)
-            for patched in ledger.hotpatch(entry.sha256).images
+            for patched in decode(ledger.package(entry.sha256)).images
             if patched.old_build_id.hex == image.old_build_id
         ]
         if not payloads:

@@ -12,7 +12,8 @@ from hotmend.cli.outcomes import refusal_as_json
 from hotmend.model.refusal import Refusal
 from hotmend.surgery.errors import ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import LinuxProcess, identify
+from hotmend.surgery.linux import LinuxProcess
+from hotmend.surgery.procfs import identify
 from hotmend.surgery.verify import verify
 
 
@@ -27,7 +28,7 @@ def command(chosen: tuple[int, ...], as_object: bool) -> None:
     rows: list[tuple[LedgerEntry, list[Refusal] | None]] = []
     for entry in entries:
         if not chosen or entry.identity.pid in chosen:
-            rows.append((entry, _verify(entry)))
+            rows.append((entry, _verify(entry, entries)))
     rows = [row for row in rows if row[1] is not None or chosen]
     bad = any(differences for _, differences in rows)
     if as_object:
@@ -38,13 +39,14 @@ def command(chosen: tuple[int, ...], as_object: bool) -> None:
     raise SystemExit(exit_codes.FAILED if bad or damaged else exit_codes.DONE)
 
 
-def _verify(entry: LedgerEntry) -> list[Refusal] | None:
+def _verify(entry: LedgerEntry, entries: list[LedgerEntry]) -> list[Refusal] | None:
     """None: the process is gone."""
     try:
         if identify(entry.identity.pid) != entry.identity:
             return None
         with LinuxProcess(entry.identity.pid, writable=False) as process:
-            return verify(process, entry)
+            known = [other for other in entries if other.identity == entry.identity]
+            return verify(process, entry, known)
     except (ProcessGone, ProcessError):
         return None
     except Refused as no:

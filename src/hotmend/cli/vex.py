@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
+from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.advisory import AdvisoryState, AdvisoryVerdict
 from hotmend.release.vex import Finding, Status, cyclonedx, openvex
@@ -34,7 +35,7 @@ def command(style: str) -> None:
     findings = [
         finding
         for sha256 in sorted(ledger.kept())
-        for finding in _findings(ledger.hotpatch(sha256), sha256, ledger)
+        for finding in _findings(decode(ledger.package(sha256)), sha256, ledger)
     ]
     if style == "cyclonedx":
         click.echo(cyclonedx(findings))

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from hotmend.cli import exit_codes
+from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome
 from hotmend.surgery import optout
@@ -35,7 +36,7 @@ def command(pid: int, as_object: bool) -> None:
         known = remembered(process, ledger)
         rows = []
         for sha256 in sorted({e.sha256 for e in known} | ledger.kept()):
-            hotpatch = ledger.hotpatch(sha256)
+            hotpatch = decode(ledger.package(sha256))
             standing = _standing(process, hotpatch, sha256, known)
             if standing is not None:
                 rows.append((hotpatch, *standing))

@@ -19,7 +19,10 @@
 #ifndef HOTMEND_BORROW_H
 #define HOTMEND_BORROW_H
 
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -34,6 +37,8 @@
 enum loan_ending { CALLED, NO_THREAD, ENDED, REFUSED_TRACE, REFUSED_SECCOMP };
 
 struct loan {
+    pid_t pid;
+    unsigned long long start_time; /* of the process: field 22 of its stat */
     const pid_t *tids; /* candidates, the best first */
     size_t count;
     int filtered; /* the process has a seccomp filter */
@@ -295,6 +300,23 @@ static void lend(struct loan *l, struct thread *t)
     ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)signal_of(t));
 }
 
+/* While we hold the thread, neither its number nor its process's can come to mean another. */
+static int is_of(const struct loan *l, pid_t tid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/task/%d", l->pid, tid);
+    if (access(path, F_OK) < 0) return 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", l->pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    text[size > 0 ? size : 0] = 0;
+    char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+    return at && strtoull(at, NULL, 10) == l->start_time;
+}
+
 static void borrow(void *argument)
 {
     struct loan *l = argument;
@@ -308,6 +330,7 @@ static void borrow(void *argument)
             }
             continue;
         }
+        if (!is_of(l, t.tid)) continue; /* it is released when we end */
         ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL);
         if (rest(&t, now_ns() + l->patience_ns) == 0) {
             lend(l, &t);

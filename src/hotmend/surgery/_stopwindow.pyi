@@ -10,6 +10,7 @@ def publish(
     /,
 ) -> tuple[int, int, int, int, int, tuple[int, ...], int]: ...
 def call(
+    who: tuple[int, int],
     tids: bytes,
     filtered: bool,
     patience_ns: int,

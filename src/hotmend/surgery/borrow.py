@@ -12,12 +12,12 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, pairwise
-from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import nativewindow, procfs, pyborrow
+from hotmend.surgery import nativewindow, procfs
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
-from hotmend.surgery.process import PAGE, Mapping
+from hotmend.surgery.loan import A_FUNCTION, Arguments, Lend, Loan
+from hotmend.surgery.process import PAGE, Identity, Mapping
 
 _SYS_MMAP = 9
 _SYS_MREMAP = 25
@@ -36,16 +36,17 @@ _MINUS_ONE = (1 << 64) - 1
 _PATIENCE_S = 0.5
 
 
-Arguments = tuple[int, int, int, int, int, int]
-Lend = Callable[[bytes, bool, int, int, int, bytes, int, Arguments], tuple[int, int, int]]
-
 lend: Lend | None = None
 """Who borrows in our place: set in a surgeon, which may not do it all by itself."""
 
 
 def lender() -> Lend:
     """In C where the extension was built."""
-    return nativewindow.call if nativewindow.chosen() else pyborrow.call
+    if nativewindow.chosen():
+        return nativewindow.call
+    from hotmend.surgery import pyborrow  # rarely needed, and start-up counts
+
+    return pyborrow.call
 
 
 @dataclass(frozen=True)
@@ -118,32 +119,33 @@ def stacks_of(maps: Sequence[Mapping]) -> list[tuple[int, int]]:
     return found
 
 
-def map_memory(pid: int, ground: Ground, address: int, size: int, *, writable: bool) -> None:
+def map_memory(of: Identity, ground: Ground, address: int, size: int, *, writable: bool) -> None:
     """mmap(address, size, READ|EXEC or READ|WRITE, PRIVATE|ANONYMOUS|FIXED_NOREPLACE) by a
     borrowed thread. Raises Refused(mapping-failed), ProcessGone, NotPermitted."""
     protection = _PROT_READ | (_PROT_WRITE if writable else _PROT_EXEC)
     arguments = (address, size, protection, _MAP_FLAGS, _MINUS_ONE, 0)
-    result = _lent_call(pid, ground, _SYS_MMAP, arguments)
+    result = _lent_call(of, ground, _SYS_MMAP, arguments)
     if result != address:
-        raise _failed(pid, f"process {pid} cannot map {size:,} bytes at {address:#x}", result)
+        raise _failed(of.pid, f"process {of.pid} cannot map {size:,} bytes at {address:#x}", result)
 
 
-def _lent_call(pid: int, ground: Ground, number: int, arguments: Arguments) -> int:
+def _lent_call(of: Identity, ground: Ground, number: int, arguments: Arguments) -> int:
     """What the system call gave."""
-    ending, result, error = _borrowed(pid, _threads(pid), ground, number, arguments)
-    match pyborrow.Loan(ending):
-        case pyborrow.Loan.ENDED:
+    pid = of.pid
+    ending, result, error = _borrowed(of, _threads(pid), ground, number, arguments)
+    match Loan(ending):
+        case Loan.ENDED:
             raise ProcessGone(f"process {pid} ended")
-        case pyborrow.Loan.REFUSED_TRACE:
+        case Loan.REFUSED_TRACE:
             raise NotPermitted(f"process {pid} may not be traced by you; run as root (sudo)")
-        case pyborrow.Loan.REFUSED_SECCOMP:
+        case Loan.REFUSED_SECCOMP:
             raise _failed(
                 pid,
                 f"process {pid} has a seccomp filter that cannot be suspended; "
                 "it needs CAP_SYS_ADMIN",
                 -error,
             )
-        case pyborrow.Loan.NO_THREAD:
+        case Loan.NO_THREAD:
             raise _failed(
                 pid,
                 f"no thread of process {pid} stopped within {_PATIENCE_S:g} s; they wait inside "
@@ -153,32 +155,33 @@ def _lent_call(pid: int, ground: Ground, number: int, arguments: Arguments) -> i
     return result
 
 
-def move_page(pid: int, ground: Ground, source: int, target: int) -> None:
+def move_page(of: Identity, ground: Ground, source: int, target: int) -> None:
     """mremap of one page onto another, which it replaces, by a borrowed thread. Other threads find
     the one or the other. Raises as ``map_memory``."""
     arguments = (source, PAGE, PAGE, _MREMAP_FLAGS, target, 0)
-    result = _lent_call(pid, ground, _SYS_MREMAP, arguments)
+    result = _lent_call(of, ground, _SYS_MREMAP, arguments)
     if result != target:
-        raise _failed(pid, f"process {pid} cannot exchange the page at {target:#x}", result)
+        raise _failed(of.pid, f"process {of.pid} cannot exchange the page at {target:#x}", result)
 
 
-def call_function(pid: int, ground: Ground, function: int, arguments: tuple[int, int]) -> bool:
+def call_function(of: Identity, ground: Ground, function: int, arguments: tuple[int, int]) -> bool:
     """``function(*arguments)`` by a thread that rests in a call which holds no locks; False when
     none does. Raises ProcessGone."""
     at = replace(ground, site=replace(ground.site, address=function))
-    resting = [thread for thread in _threads(pid) if not thread.asleep]
-    ending, _, _ = _borrowed(pid, resting, at, pyborrow.A_FUNCTION, (*arguments, 0, 0, 0, 0))
-    if ending == pyborrow.Loan.ENDED and resting:
-        raise ProcessGone(f"process {pid} ended")
-    return ending == pyborrow.Loan.CALLED
+    resting = [thread for thread in _threads(of.pid) if not thread.asleep]
+    ending, _, _ = _borrowed(of, resting, at, A_FUNCTION, (*arguments, 0, 0, 0, 0))
+    if ending == Loan.ENDED and resting:
+        raise ProcessGone(f"process {of.pid} ended")
+    return ending == Loan.CALLED
 
 
 def _borrowed(
-    pid: int, threads: list[_Thread], ground: Ground, number: int, arguments: Arguments
+    of: Identity, threads: list[_Thread], ground: Ground, number: int, arguments: Arguments
 ) -> tuple[int, int, int]:
     tids = array.array("i", [thread.tid for thread in threads[:_MOST_THREADS]])
     stacks = array.array("Q", chain.from_iterable(islice(ground.stacks, _MOST_STACKS)))
     return (lend or lender())(
+        (of.pid, of.start_time),
         tids.tobytes(),
         any(thread.filtered for thread in threads),
         int(_PATIENCE_S * 1e9),
@@ -198,9 +201,10 @@ class _Thread:
 
 
 def _threads(pid: int) -> list[_Thread]:
-    """The living ones, first those that can be stopped at once."""
+    """The living ones, first those that can be stopped at once, and of them those that may make
+    any call."""
     try:
-        tids = sorted(int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir())
+        tids = procfs.tids(pid)
     except OSError:
         raise ProcessGone(f"process {pid} ended") from None
     found = []
@@ -213,7 +217,7 @@ def _threads(pid: int) -> list[_Thread]:
         state = fields.get("State", "X")[:1]
         if state not in "ZX":
             found.append(_Thread(tid, state == "D", fields.get("Seccomp", "0") != "0"))
-    return sorted(found, key=lambda thread: thread.asleep)
+    return sorted(found, key=lambda thread: (thread.asleep, thread.filtered))
 
 
 def _failed(pid: int, sentence: str, result: int) -> Refused:

@@ -10,6 +10,7 @@ a power loss ends the processes together with what was known of them.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -21,15 +22,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hotmend.hotpatch.codec import decode
-from hotmend.hotpatch.errors import HotpatchError
-from hotmend.hotpatch.format import MAX_FILE
-from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.surgery.errors import LedgerError
 from hotmend.surgery.process import Identity, Write, boot_id
 
 _VERSION = 1
 _MOST_BYTES = 16 << 20
+_MOST_OF_A_PACKAGE = 128 << 20
+_HIGHEST = 1 << 47
+_MOST_FILLED = 256 << 20
+_UNFINISHED = ".new-"
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None)
 
 
 class State(StrEnum):
@@ -115,8 +119,11 @@ class Ledger:
         path.replace(path.with_suffix(".damaged"))
 
     def tidy(self, lives: Callable[[Identity], bool]) -> None:
-        """Forget the processes that have ended, and those of earlier boots."""
+        """Forget the processes that have ended, those of earlier boots, and what a killed surgeon
+        did not finish."""
         for boot in self._processes.parent.glob("*"):
+            for path in boot.glob(f"{_UNFINISHED}*"):
+                path.unlink(missing_ok=True)
             for path in boot.glob("[!.]*.json"):
                 pid, _, start_time = path.stem.partition("-")
                 if not (pid + start_time).isdigit():
@@ -139,19 +146,17 @@ class Ledger:
         """The sha256 of every hotpatch that is stored."""
         return {path.stem for path in (self.folder / "hotpatches").glob("*.hotpatch")}
 
-    def hotpatch(self, sha256: str) -> Hotpatch:
-        """A stored hotpatch. Raises LedgerError when it is missing or damaged."""
+    def package(self, sha256: str) -> bytes:
+        """A stored hotpatch's bytes. Raises LedgerError when it is missing or damaged."""
         path = self.folder / "hotpatches" / f"{sha256}.hotpatch"
         try:
             with path.open("rb") as file:
-                data = file.read(MAX_FILE + 1)
-            if hashlib.sha256(data).hexdigest() != sha256:
-                raise LedgerError(f"{path} is damaged; put the hotpatch's file in its place")
-            return decode(data)
+                data = file.read(_MOST_OF_A_PACKAGE)
         except OSError as error:
             raise LedgerError(f"{path} cannot be read: {error.strerror}") from None
-        except HotpatchError as error:
-            raise LedgerError(f"{path}: {error}") from None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise LedgerError(f"{path} is damaged; put the hotpatch's file in its place")
+        return data
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -204,7 +209,7 @@ def reverted(entry: LedgerEntry) -> LedgerEntry:
 
 def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
     """Write beside and rename: the old file or the new one. ``synced``: a power loss, too."""
-    temporary = path.with_name(f".new-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
     try:
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -214,7 +219,8 @@ def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
                 if synced:
                     file.flush()
                     os.fsync(file.fileno())
-            temporary.replace(path)
+            if synced or not _exchange(temporary, path):
+                temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
@@ -230,6 +236,17 @@ def _replace(path: Path, data: bytes, *, synced: bool = False) -> None:
         ) from None
 
 
+def _exchange(new: Path, old: Path) -> bool:
+    """Let ``new`` take the place of ``old``, which goes; False where there is none, or no such
+    exchange. A plain rename over a file has ext4 write it out at once (ext4(5), auto_da_alloc),
+    which takes longer than all else that is done to a process."""
+    swap = _AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE
+    if _libc.renameat2(*swap):
+        return False
+    new.unlink()
+    return True
+
+
 def image_to_json(image: LedgerImage) -> dict[str, Any]:
     return {
         "name": image.name,
@@ -243,19 +260,31 @@ def image_to_json(image: LedgerImage) -> dict[str, Any]:
 
 
 def image_from_json(row: dict[str, Any]) -> LedgerImage:
-    """Raises ValueError, KeyError, TypeError."""
+    """Raises ValueError, KeyError, TypeError. A record in a process's memory may say anything:
+    whatever is read by it lies in an address space, and is not more than a hotpatch can have."""
+    filled = tuple(
+        (_within(address, _HIGHEST), _within(size, _MOST_FILLED), str(sha))
+        for address, size, sha in row["filled"]
+    )
+    _within(sum(size for _, size, _ in filled), _MOST_FILLED)
     return LedgerImage(
         name=str(row["name"]),
         old_build_id=str(row["old_build_id"]),
-        bias=int(row["bias"]),
-        payload=int(row["payload"]),
-        span=int(row["span"]),
-        filled=tuple((int(address), int(size), str(sha)) for address, size, sha in row["filled"]),
+        bias=_within(row["bias"], _HIGHEST),
+        payload=_within(row["payload"], _HIGHEST),
+        span=_within(row["span"], _MOST_FILLED),
+        filled=filled,
         writes=tuple(
-            Write(int(address), bytes.fromhex(before), bytes.fromhex(after))
+            Write(_within(address, _HIGHEST), bytes.fromhex(before), bytes.fromhex(after))
             for address, before, after in row["writes"]
         ),
     )
+
+
+def _within(value: object, most: int) -> int:
+    if not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError(f"{value!r} is no number from 0 to {most}")
+    return value
 
 
 def _to_json(entry: LedgerEntry) -> dict[str, Any]:

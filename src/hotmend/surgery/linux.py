@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import functools
 import os
@@ -12,49 +13,26 @@ from itertools import chain
 from pathlib import Path
 
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.surgery import borrow, nativewindow, procfs, window
+from hotmend.surgery import borrow, nativewindow, procfs
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
-from hotmend.surgery.module import Module, find_modules
-from hotmend.surgery.process import PAGE, Attempt, Identity, Mapping, Publication, boot_id
-from hotmend.surgery.unwind import FrameTable, Unwinder
+from hotmend.surgery.module import FrameTable, Module, find_modules
+from hotmend.surgery.process import PAGE, Attempt, Ending, Mapping, Publication
 
 _MOST_MAPS = 1 << 18
 _CODE_CHUNK = 4 << 20
 # Documentation/admin-guide/mm/pagemap.rst
 _PRESENT, _SWAPPED, _OF_A_FILE = 1 << 63, 1 << 62, 1 << 61
+_SYS_KCMP, _KCMP_VM = 312, 1  # kcmp(2)
+_libc = ctypes.CDLL(None, use_errno=True)
 _sites: dict[tuple[str, int, int], borrow.SyscallSite] = {}
 """By device, inode and file offset of a mapping, relative to its start; checked before use."""
-
-
-def pids() -> list[int]:
-    """Every process there is."""
-    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def identify(pid: int) -> Identity:
-    """Raises ProcessGone for a pid that is none, or a zombie's."""
-    try:
-        fields = procfs.text(f"{pid}/stat").rpartition(")")[2].split()
-    except OSError:
-        raise ProcessGone(f"there is no process {pid}") from None
-    if fields[0] in "ZX":
-        raise ProcessGone(f"process {pid} has ended")
-    return Identity(pid, int(fields[19]), boot_id())
-
-
-def lives(identity: Identity) -> bool:
-    """It is still that process."""
-    try:
-        return identify(identity.pid) == identity
-    except ProcessGone:
-        return False
 
 
 class LinuxProcess:
     """An open process. Use it in a ``with``; it holds a pidfd and /proc/PID/mem."""
 
     def __init__(self, pid: int, *, writable: bool = True) -> None:
-        self.identity = identify(pid)
+        self.identity = procfs.identify(pid)
         self.pid = pid
         try:
             self._pidfd = os.pidfd_open(pid)
@@ -92,15 +70,10 @@ class LinuxProcess:
         return not select.select([self._pidfd], [], [], 0)[0]
 
     def maps(self) -> tuple[Mapping, ...]:
-        try:
-            lines = procfs.lines(f"{self.pid}/maps")
-        except PermissionError:
-            raise NotPermitted(f"process {self.pid} may not be examined by you") from None
-        except OSError:
-            raise ProcessGone(f"process {self.pid} has ended") from None
+        lines = self._told("maps").split("\n")[:-1]
         if len(lines) > _MOST_MAPS:
             raise ProcessError("the process has too many mappings to examine")
-        return tuple(map(parse_mapping, lines))
+        return tuple(map(procfs.parse_mapping, lines))
 
     def read(self, address: int, size: int) -> bytes:
         try:
@@ -124,14 +97,18 @@ class LinuxProcess:
 
     def map_memory(self, address: int, size: int, *, writable: bool = False) -> None:
         self._refuse_traced()
-        borrow.map_memory(self.pid, self._ground(), address, size, writable=writable)
+        borrow.map_memory(self.identity, self._ground(), address, size, writable=writable)
 
     def call_function(self, function: int, arguments: tuple[int, int]) -> bool:
         self._refuse_traced()
-        return borrow.call_function(self.pid, self._ground(), function, arguments)
+        return borrow.call_function(self.identity, self._ground(), function, arguments)
 
     def publish(self, publication: Publication) -> Attempt:
         self._refuse_traced()
+        other = self._runs_in_the_same_memory()
+        if other:
+            detail = f"process {other} runs in the same memory (vfork, until exec)"
+            return Attempt(Ending.BLOCKED, 0.0, 0, None, detail)
         maps = self.maps()
         modules = find_modules(maps, self.read)
         tables = [FrameTable(m.start, m.end, *m.eh_frame_hdr) for m in modules if m.eh_frame_hdr[0]]
@@ -147,7 +124,9 @@ class LinuxProcess:
 
         if nativewindow.chosen():
             return nativewindow.publish(self.pid, self._memory, publication, maps, tables, label)
-        unwinder = Unwinder(self.read, tables)
+        from hotmend.surgery import unwind, window  # rarely needed, and start-up counts
+
+        unwinder = unwind.Unwinder(self.read, tables)
         unwinder.prepare()
         if not publication.strict:
             publication = replace(publication, affected=())
@@ -174,7 +153,7 @@ class LinuxProcess:
         self.write(scratch, data)
         if self.read(scratch, PAGE) != data:
             raise self._broken(f"does not read back as written at {scratch:#x}", None)
-        borrow.move_page(self.pid, self._ground(), scratch, address)
+        borrow.move_page(self.identity, self._ground(), scratch, address)
 
     def _ground(self) -> borrow.Ground:
         maps = self.maps()
@@ -246,15 +225,31 @@ class LinuxProcess:
             )
         )
 
-    def _status(self) -> dict[str, str]:
+    def _runs_in_the_same_memory(self) -> int:
+        """A parent or child that does; to stop this process is not to stop that one. 0 for none.
+        One that is born later is a vfork's, whose parent cannot be stopped."""
         try:
-            text = procfs.text(f"{self.pid}/status")
+            relatives = [int(self._status().get("PPid", "0")), *procfs.children(self.pid)]
+        except OSError:
+            relatives = []
+        kcmp = functools.partial(_libc.syscall, _SYS_KCMP, self.pid)
+        return next((pid for pid in relatives if pid and kcmp(pid, _KCMP_VM, 0, 0) == 0), 0)
+
+    def _status(self) -> dict[str, str]:
+        lines = self._told("status").splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+    def _told(self, name: str) -> str:
+        """A file of the process's under /proc. It lives afterwards, so that its number meant it."""
+        try:
+            text = procfs.text(f"{self.pid}/{name}")
+        except PermissionError:
+            raise NotPermitted(f"process {self.pid} may not be examined by you") from None
         except OSError:
             raise ProcessGone(f"process {self.pid} has ended") from None
-        return {
-            name: value.strip()
-            for name, _, value in (line.partition(":") for line in text.splitlines())
-        }
+        if not self.alive():
+            raise ProcessGone(f"process {self.pid} has ended")
+        return text
 
     def _broken(self, what: str, error: OSError | None) -> ProcessError | ProcessGone:
         if not self.alive():
@@ -268,22 +263,3 @@ def _executable(maps: tuple[Mapping, ...]) -> list[Mapping]:
     """What may be executed, the C library first, the vdso after all files."""
     found = [m for m in maps if m.executable and "r" in m.permissions and m.path != "[vsyscall]"]
     return sorted(found, key=lambda m: (m.path == "[vdso]", "/libc" not in m.path))
-
-
-@functools.lru_cache(maxsize=4096)
-def parse_mapping(line: str) -> Mapping:
-    """One line of /proc/PID/maps. Raises ProcessError for what is none."""
-    try:
-        fields = line.split(maxsplit=5)
-        start, _, end = fields[0].partition("-")
-        return Mapping(
-            start=int(start, 16),
-            end=int(end, 16),
-            permissions=fields[1],
-            offset=int(fields[2], 16),
-            device=fields[3],
-            inode=int(fields[4]),
-            path=fields[5] if len(fields) > 5 else "",
-        )
-    except (ValueError, IndexError):
-        raise ProcessError(f"{line!r} is not a line of /proc/PID/maps") from None

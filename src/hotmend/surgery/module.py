@@ -50,6 +50,17 @@ class Module:
         return self.path.endswith(" (deleted)")
 
 
+@dataclass(frozen=True)
+class FrameTable:
+    """One module's .eh_frame_hdr at absolute address ``header``, of ``size`` bytes, for code
+    between ``start`` and ``end``."""
+
+    start: int
+    end: int
+    header: int
+    size: int
+
+
 def find_modules(maps: Iterable[Mapping], read: Read) -> list[Module]:
     """The modules of a process, by start address."""
     found = []

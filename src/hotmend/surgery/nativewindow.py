@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hotmend.model.outcome import BlockedBy
 from hotmend.surgery.errors import NotPermitted
+from hotmend.surgery.loan import Arguments, Who
+from hotmend.surgery.module import FrameTable
 from hotmend.surgery.process import Attempt, Ending, Mapping, Publication
-from hotmend.surgery.unwind import FrameTable
 
 try:
     from hotmend.surgery import _stopwindow
@@ -31,6 +32,7 @@ def chosen() -> bool:
 
 
 def call(
+    who: Who,
     tids: bytes,
     filtered: bool,
     patience_ns: int,
@@ -38,10 +40,10 @@ def call(
     home: int,
     stacks: bytes,
     number: int,
-    arguments: tuple[int, int, int, int, int, int],
+    arguments: Arguments,
 ) -> tuple[int, int, int]:
     """As ``pyborrow.call``."""
-    return _stopwindow.call(tids, filtered, patience_ns, site, home, stacks, number, arguments)
+    return _stopwindow.call(who, tids, filtered, patience_ns, site, home, stacks, number, arguments)
 
 
 def publish(

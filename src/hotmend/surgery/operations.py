@@ -12,9 +12,10 @@ from hotmend.surgery import optout
 from hotmend.surgery.apply import apply
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.ledger import Ledger, LedgerEntry, State
-from hotmend.surgery.linux import LinuxProcess, lives
+from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.order import Order, Stale, Summary
 from hotmend.surgery.outdated import scan
+from hotmend.surgery.procfs import lives
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
 from hotmend.surgery.settle import Unsettled, remembered, settled

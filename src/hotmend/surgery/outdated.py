@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hotmend.surgery import procfs
-from hotmend.surgery.linux import parse_mapping, pids
+from hotmend.surgery.procfs import parse_mapping, pids
 
 _DELETED = " (deleted)"
 _NOT_CODE = ("/dev/", "/memfd:", "/SYSV", "/run/", "/tmp/.")

@@ -180,7 +180,8 @@ def _plan_image(
     if differing is not None:
         return differing
     lead = room_for(image)
-    address = reuse - lead if reuse is not None else _room(image, module, taken)
+    reused = reuse is not None and _reach(image, module, reuse - lead) <= _FAR
+    address = reuse - lead if reuse is not None and reused else _room(image, module, taken)
     if address is None:
         return Refusal(
             RefusalCode.NO_ROOM_NEARBY,
@@ -188,7 +189,7 @@ def _plan_image(
             image.name,
             (("module", f"{module.start:#x}-{module.end:#x}"),),
         )
-    payload = MapPayload(address, lead + image.span, lead, reuse is not None)
+    payload = MapPayload(address, lead + image.span, lead, reused)
     content = _content(image, module, payload.base, imports)
     if isinstance(content, Refusal):
         return content
@@ -269,8 +270,7 @@ def _differing_function(image: PatchedImage, module: Module, read: Read) -> Refu
 
 def _room(image: PatchedImage, module: Module, taken: list[tuple[int, int]]) -> int | None:
     """A free page-aligned address from which everything is within reach, the nearest first."""
-    low_end, high_end = module.bias + image.near[0], module.bias + image.near[1]
-    size = room_for(image) + image.span + (PAGE if image.frames[1] else 0)
+    size = _size(image)
     candidates = []
     edges = sorted(taken)
     gaps = zip([(0, _LOWEST), *edges], [*edges, (_HIGHEST, _HIGHEST)], strict=True)
@@ -280,10 +280,21 @@ def _room(image: PatchedImage, module: Module, taken: list[tuple[int, int]]) -> 
             continue
         for address in (_align(first), last // PAGE * PAGE):
             if first <= address <= last:
-                reach = max(abs(high_end - address), abs(address + size - low_end))
+                reach = _reach(image, module, address)
                 candidates.append((reach > _NEAR, abs(address - module.start), reach, address))
     usable = [c for c in candidates if c[2] <= _FAR]
     return min(usable)[3] if usable else None
+
+
+def _size(image: PatchedImage) -> int:
+    """Of all that is mapped for it."""
+    return room_for(image) + image.span + (PAGE if image.frames[1] else 0)
+
+
+def _reach(image: PatchedImage, module: Module, address: int) -> int:
+    """The longest jump between the module and what is mapped at ``address``."""
+    low_end, high_end = module.bias + image.near[0], module.bias + image.near[1]
+    return max(abs(high_end - address), abs(address + _size(image) - low_end))
 
 
 def _align(address: int) -> int:

@@ -9,26 +9,15 @@ from __future__ import annotations
 import array
 import errno
 import time
-from enum import IntEnum
 
-from hotmend.surgery import ptrace
+from hotmend.surgery import procfs, ptrace
+from hotmend.surgery.errors import ProcessGone
+from hotmend.surgery.loan import A_FUNCTION, Arguments, Loan, Who
 
 _OPTIONS = ptrace.OPTION_TRACE_SYSCALL_GOOD | ptrace.OPTION_SUSPEND_SECCOMP
 _MINUS_ONE = (1 << 64) - 1
-A_FUNCTION = _MINUS_ONE
-"""In place of a system call's number: call the function at ``site``."""
 _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 _PAUSE_S = 0.00005
-
-
-class Loan(IntEnum):
-    """How borrowing ended."""
-
-    CALLED = 0
-    NO_THREAD = 1
-    ENDED = 2
-    REFUSED_TRACE = 3
-    REFUSED_SECCOMP = 4
 
 
 class _Ended(Exception):
@@ -36,6 +25,7 @@ class _Ended(Exception):
 
 
 def call(
+    who: Who,
     tids: bytes,
     filtered: bool,
     patience_ns: int,
@@ -43,9 +33,10 @@ def call(
     home: int,
     stacks: bytes,
     number: int,
-    arguments: tuple[int, int, int, int, int, int],
+    arguments: Arguments,
 ) -> tuple[int, int, int]:
-    """(Loan, result register, errno). ``tids``: native 32-bit numbers, the best first;
+    """(Loan, result register, errno). ``who``: a thread that is not, or not any more, of that
+    process is let go untouched. ``tids``: native 32-bit numbers, the best first;
     ``filtered``: some thread has a seccomp filter; ``site``: address of a ``syscall`` instruction;
     ``home``, ``stacks``: the way home of ``_borrow.h``, which is not paved here.
     """
@@ -59,6 +50,8 @@ def call(
         for tid in candidates:
             try:
                 ptrace.seize(tid)
+                if not _is_of(who, tid):
+                    continue  # it is released when we end
                 ptrace.interrupt(tid)
                 _rest(tid, time.monotonic() + patience_s)
                 return _lend(tid, filtered, site, number, arguments)
@@ -72,6 +65,15 @@ def call(
         return ending, 0, error
 
     return ptrace.apart(borrow)
+
+
+def _is_of(who: Who, tid: int) -> bool:
+    """While it is held, neither its number nor its process's can come to mean another."""
+    pid, start_time = who
+    try:
+        return procfs.identify(pid).start_time == start_time and tid in procfs.tids(pid)
+    except (ProcessGone, OSError):
+        return False
 
 
 def _lend(

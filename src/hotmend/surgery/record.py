@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from hotmend.hotpatch.hotpatch import PatchedImage
@@ -20,6 +21,7 @@ from hotmend.surgery.process import PAGE, Mapping, Process
 _MAGIC = b"HOTMEND1"
 _HEAD = len(_MAGIC) + 32 + 4
 _MOST = 1 << 20
+_MOST_RECORDS = 256
 _WORDS = 2048
 _OF_A_WRITE = 64
 _OF_A_RUN = 128
@@ -48,21 +50,19 @@ def found(process: Process) -> list[LedgerEntry]:
     """The entries that the process itself tells of, as if they were in the ledger. ``state`` is
     "intent": whether the detours are in place is read from memory, too."""
     entries: dict[str, LedgerEntry] = {}
-    for mapping in process.maps():
-        if mapping.inode or not mapping.executable or mapping.path.startswith("[v"):
-            continue
-        for record in _records(process, mapping):
-            digest = str(record["sha256"])
-            before = entries[digest].images if digest in entries else ()
-            entries[digest] = LedgerEntry(
-                process.identity,
-                process.command,
-                str(record["package"]),
-                str(record["version"]),
-                digest,
-                State.INTENT,
-                (*before, image_from_json(record["image"])),
-            )
+    code = (m for m in process.maps() if m.executable and not m.inode and m.path[:2] != "[v")
+    for record in islice(chain.from_iterable(_records(process, m) for m in code), _MOST_RECORDS):
+        digest = str(record["sha256"])
+        before = entries[digest].images if digest in entries else ()
+        entries[digest] = LedgerEntry(
+            process.identity,
+            process.command,
+            str(record["package"]),
+            str(record["version"]),
+            digest,
+            State.INTENT,
+            (*before, image_from_json(record["image"])),
+        )
     return list(entries.values())
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hotmend.hotpatch.codec import decode
+from hotmend.hotpatch.errors import HotpatchError
 from hotmend.model.outcome import Outcome
 from hotmend.surgery import record
 from hotmend.surgery.errors import LedgerError
@@ -15,7 +17,14 @@ from hotmend.surgery.ledger import Ledger, LedgerEntry, LedgerImage, State, appl
 from hotmend.surgery.plan import new_ranges
 from hotmend.surgery.process import Ending, Process, Publication, Range, Write
 from hotmend.surgery.publishing import Terms, publish
-from hotmend.surgery.standing import in_place, not_published, payload_mapped, untouched
+from hotmend.surgery.standing import (
+    in_place,
+    not_published,
+    payload_mapped,
+    seen,
+    unloaded,
+    untouched,
+)
 
 # A set of which a part is in place is worse than a pause.
 _ROLL_BACK_MS = 1000.0
@@ -52,7 +61,7 @@ def settled(process: Process, ledger: Ledger, terms: Terms) -> list[LedgerEntry]
     result = []
     for entry in entries:
         true = entry
-        gone = entry in half_done or untouched(process, entry)
+        gone = entry in half_done or untouched(process, entry) or unloaded(process, entry)
         if in_place(process, entry):
             true = applied(entry)
         elif gone or _superseded(process, entry, entries):
@@ -74,21 +83,23 @@ def payload_ranges(image: LedgerImage, entry: LedgerEntry, ledger: Ledger) -> tu
         if not image.payload <= address < end
     )
     try:
-        hotpatch = ledger.hotpatch(entry.sha256)
-    except LedgerError:
-        return (Range(image.payload, end, f"{image.name}'s hotpatch"), *ways)
-    patched = next(p for p in hotpatch.images if p.old_build_id.hex == image.old_build_id)
-    return (*new_ranges(patched, image.payload), *ways)
+        images = decode(ledger.package(entry.sha256)).images
+    except (LedgerError, HotpatchError):
+        images = ()
+    for patched in images:
+        if (patched.old_build_id.hex, patched.span) == (image.old_build_id, image.span):
+            return (*new_ranges(patched, image.payload), *ways)
+    return (Range(image.payload, end, f"{image.name}'s hotpatch"), *ways)
 
 
 def _is_half_done(process: Process, entry: LedgerEntry, entries: list[LedgerEntry]) -> bool:
     """Some of its detours are in place; the other places are old, or another entry's."""
     if in_place(process, entry) or untouched(process, entry):
         return False
-    seen = [(w, process.read(w.address, len(w.before))) for w in _writes(entry)]
+    places = [(w, seen(process, w.address, len(w.before))) for w in _writes(entry)]
     known = {(w.address, w.after) for other in entries for w in _writes(other)}
-    return any(now == w.after for w, now in seen) and all(
-        now == w.before or (w.address, now) in known for w, now in seen
+    return any(now == w.after for w, now in places) and all(
+        now == w.before or (w.address, now) in known for w, now in places
     )
 
 
@@ -103,7 +114,7 @@ def _superseded(process: Process, entry: LedgerEntry, entries: list[LedgerEntry]
     return bool(over) and all(
         now == w.before or (w.address, now) in over
         for w in _writes(entry)
-        for now in (process.read(w.address, len(w.before)),)
+        for now in (seen(process, w.address, len(w.before)),)
     )
 
 

@@ -21,6 +21,20 @@ def untouched(process: Process, entry: LedgerEntry) -> bool:
     return _reads(process, [(w.address, w.before) for i in entry.images for w in i.writes])
 
 
+def unloaded(process: Process, entry: LedgerEntry) -> bool:
+    """No place of a detour is there any more: the process has closed the library."""
+    writes = [w for image in entry.images for w in image.writes]
+    return all(seen(process, w.address, len(w.before)) is None for w in writes)
+
+
+def seen(process: Process, address: int, size: int) -> bytes | None:
+    """What is there; None when nothing is."""
+    try:
+        return process.read(address, size)
+    except ProcessError:
+        return None
+
+
 def payload_mapped(image: LedgerImage, maps: Sequence[Mapping]) -> bool:
     """The payload's mapping is among ``maps``."""
     return any(
@@ -65,7 +79,4 @@ def not_published(process: Process, attempt: Attempt) -> Outcome:
 
 
 def _reads(process: Process, expected: Iterable[tuple[int, bytes]]) -> bool:
-    try:
-        return all(process.read(address, len(data)) == data for address, data in expected)
-    except ProcessError:
-        return False
+    return all(seen(process, address, len(data)) == data for address, data in expected)

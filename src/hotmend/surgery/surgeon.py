@@ -30,6 +30,7 @@ from hotmend.surgery import borrow, confinement, operations
 from hotmend.surgery.confinement import Capability
 from hotmend.surgery.errors import LedgerError, OrderError, ProcessError, SurgeryError
 from hotmend.surgery.ledger import Ledger
+from hotmend.surgery.loan import Arguments, Lend, Who
 from hotmend.surgery.order import (
     MOST_BYTES,
     Answer,
@@ -43,7 +44,7 @@ from hotmend.surgery.order import (
 )
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_LOAN = struct.Struct("<?qIQQ7Q")
+_LOAN = struct.Struct("<iQ?qIQQ7Q")
 _LENT = struct.Struct("<iQi")
 _SURGEON = (Capability.SYS_PTRACE, Capability.DAC_OVERRIDE, Capability.SYS_NICE)
 _LENDER = (Capability.SYS_PTRACE, Capability.SYS_ADMIN, Capability.SYS_NICE)
@@ -106,8 +107,9 @@ def confine() -> None:
     if os.fork() == 0:
         with suppress(BaseException):
             ours.close()
+            lend = borrow.lender()
             confinement.keep_only(_LENDER)
-            _lend(theirs)
+            _serve_loans(theirs, lend)
         os._exit(0)
     theirs.close()
     confinement.keep_only(_SURGEON)
@@ -183,6 +185,7 @@ class _Loans:
 
     def call(
         self,
+        who: Who,
         tids: bytes,
         filtered: bool,
         patience_ns: int,
@@ -190,10 +193,11 @@ class _Loans:
         home: int,
         stacks: bytes,
         number: int,
-        arguments: borrow.Arguments,
+        arguments: Arguments,
     ) -> tuple[int, int, int]:
         """As ``pyborrow.call``."""
-        loan = _LOAN.pack(filtered, patience_ns, len(tids), site, home, number, *arguments)
+        numbers = filtered, patience_ns, len(tids), site, home, number
+        loan = _LOAN.pack(*who, *numbers, *arguments)
         os.write(self._connection.fileno(), loan + tids + stacks)
         answer = os.read(self._connection.fileno(), _LENT.size)
         if len(answer) != _LENT.size:
@@ -202,14 +206,17 @@ class _Loans:
         return ending, result, error
 
 
-def _lend(connection: socket.socket) -> None:
+def _serve_loans(connection: socket.socket, lend: Lend) -> None:
     """The lender's life: numbers in, numbers out."""
-    lend = borrow.lender()
     while request := os.read(connection.fileno(), MOST_BYTES):
-        filtered, patience_ns, size, site, home, number, *rest = _LOAN.unpack_from(request)
+        pid, start_time, *numbers = _LOAN.unpack_from(request)
+        filtered, patience_ns, size, site, home, number, *rest = numbers
         tids, stacks = request[_LOAN.size :][:size], request[_LOAN.size + size :]
         a, b, c, d, e, f = rest
-        answer = lend(tids, filtered, patience_ns, site, home, stacks, number, (a, b, c, d, e, f))
+        answer = lend(
+            (pid, start_time),
+            *(tids, filtered, patience_ns, site, home, stacks, number, (a, b, c, d, e, f)),
+        )
         os.write(connection.fileno(), _LENT.pack(*answer))
 
 

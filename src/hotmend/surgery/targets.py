@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from hotmend.model.build_id import BuildId
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
-from hotmend.surgery.linux import LinuxProcess, pids
+from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.module import find_modules
 from hotmend.surgery.process import Mapping, Process
+from hotmend.surgery.procfs import pids
 
 INIT = 1
 

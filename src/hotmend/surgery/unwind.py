@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from hotmend.surgery.cfi import RSP, Cursor, Entry, UnwindError, rows_at
 from hotmend.surgery.errors import ProcessError
+from hotmend.surgery.module import FrameTable
 
 Read = Callable[[int, int], bytes]
 
@@ -24,17 +25,6 @@ _PRESERVED = (3, 6, 12, 13, 14, 15)  # rbx, rbp, r12-r15 in DWARF numbers
 _MASK = (1 << 64) - 1
 # KeyError: a rule that asks for a register which nobody knows any more.
 _NO_WAY_ON = (UnwindError, ProcessError, OSError, struct.error, IndexError, KeyError)
-
-
-@dataclass(frozen=True)
-class FrameTable:
-    """One module's .eh_frame_hdr at absolute address ``header``, of ``size`` bytes, for code
-    between ``start`` and ``end``."""
-
-    start: int
-    end: int
-    header: int
-    size: int
 
 
 @dataclass(frozen=True)

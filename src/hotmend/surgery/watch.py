@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from hotmend.surgery.linux import pids
+from hotmend.surgery.procfs import pids
 
 _NETLINK_CONNECTOR = 11
 _CN_PROC = (1, 1)  # idx, val
