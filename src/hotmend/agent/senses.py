@@ -11,8 +11,8 @@ from hotmend.agent.endings import Exits
 from hotmend.agent.probe import Probe
 from hotmend.model.agent_messages import ProbeResult
 from hotmend.surgery.ledger import Ledger, State
-from hotmend.surgery.linux import lives
 from hotmend.surgery.process import Identity, boot_id
+from hotmend.surgery.procfs import lives
 
 
 class MachineSenses:

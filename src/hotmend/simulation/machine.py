@@ -29,6 +29,7 @@ from hotmend.release.parity import Update
 from hotmend.simulation import behaviour
 from hotmend.simulation.behaviour import Behaviour, Fate
 from hotmend.simulation.population import Place
+from hotmend.surgery.order import Stale
 
 _PIDS = (101, 102)
 _RESTART_S = 5.0
@@ -139,7 +140,9 @@ class Simulated:
             hotpatches,
             _Processes(self._live, self._fate, now),
             _Disk(self._disk, self._fate),
+            lambda _: (),
             lambda: now,
+            lambda _: None,
         )
 
     def _look(self) -> Assessment:
@@ -170,6 +173,13 @@ class _Processes:
             return tuple(Outcome(p, "simulated", OutcomeKind.REFUSED, refusal=no) for p in _PIDS)
         self.live.setdefault(article, self.now)
         return tuple(Outcome(pid, "simulated", OutcomeKind.APPLIED) for pid in _PIDS)
+
+
+    def verify(self) -> tuple[Outcome, ...]:
+        return ()
+
+    def stale(self) -> tuple[Stale, ...]:
+        return ()
 
 
 @dataclass

@@ -104,9 +104,8 @@ def router(control: Control, access: Access) -> APIRouter:
 
     @routes.get(f"{_FLEET}/health", **access.to(_READ))
     def health(subscription: str, group: str, name: str) -> dict[str, Any]:
-        identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            machine = _enrolled(connection, identifier)
+            machine = _enrolled(connection, subscription, group, name)
             told = machines.health(connection, machine.id)
         heard = {
             "connected": control.clock() - machine.seen <= SILENT_AFTER_S,

@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
+from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
 from hotmend.server.storage.tables import codes, machines
 from hotmend.server.storage.tables import health as health_table
 
 CODE_LIFE_S = 3600.0
+_MOST_BECAUSE = 512
 # Until it is placed (``standing``).
 _NOWHERE = {
     **dict.fromkeys(("owner", "region", "zone", "group", "health", "bad_because"), ""),
@@ -116,14 +118,20 @@ def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
     )
 
 
-def set_health(connection: Connection, machine: str, health: Health, now: float) -> None:
-    """As it says it is now."""
-    values = {"told": now, "content": msgspec.to_builtins(health)}
-    told = connection.execute(
-        update(health_table).where(health_table.c.machine == machine).values(**values)
-    )
-    if not told.rowcount:
+def set_health(connection: Connection, machine: str, said: Health, now: float) -> None:
+    """As it says it is, whole, and in the word by which the health gate goes."""
+    before = health(connection, machine)
+    word, wrong = condition(before[1] if before is not None else None, said)
+    values = {"told": now, "content": msgspec.to_builtins(said)}
+    where = health_table.c.machine == machine
+    if before is not None:
+        connection.execute(update(health_table).where(where).values(**values))
+    else:
         connection.execute(insert(health_table).values(machine=machine, **values))
+    columns: dict[str, Any] = {"health": word.value, "health_at": now}
+    if word is Word.BAD:
+        columns |= {"bad_at": now, "bad_because": wrong[:_MOST_BECAUSE]}
+    connection.execute(update(machines).where(machines.c.id == machine).values(**columns))
 
 
 def health(connection: Connection, machine: str) -> tuple[float, Health] | None:

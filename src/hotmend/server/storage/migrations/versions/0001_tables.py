@@ -49,6 +49,12 @@ def upgrade() -> None:
     )
     op.create_index("machines_of_a_group", "machines", ["group"])
     op.create_table(
+        "health",
+        sa.Column("machine", sa.String(36), primary_key=True),
+        sa.Column("told", sa.Float, nullable=False),
+        sa.Column("content", sa.JSON, nullable=False),
+    )
+    op.create_table(
         "groups",
         sa.Column("key", sa.String(1024), primary_key=True),
         sa.Column("region", sa.String(64), nullable=False),
