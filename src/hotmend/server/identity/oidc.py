@@ -7,9 +7,10 @@ gives a role.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
-from authlib.integrations.base_client import OAuthError
+from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from httpx2 import HTTPError
 from joserfc.errors import JoseError
@@ -54,7 +55,7 @@ class Provider:
             client_kwargs={
                 "scope": "openid profile",
                 "code_challenge_method": "S256",
-                "verify": settings.authority or True,
+                "verify": ssl.create_default_context(cafile=settings.authority or None),
                 "timeout": 10.0,
             },
         )
@@ -63,7 +64,7 @@ class Provider:
         """To the provider. Raises ServerError."""
         try:
             redirect: Response = await self._client.authorize_redirect(request, self._callback)
-        except (HTTPError, OAuthError, ValueError, RuntimeError) as error:
+        except (HTTPError, AuthlibBaseError, ValueError, RuntimeError) as error:
             raise ServerError(f"{self._issuer} does not answer: {error}") from None
         return redirect
 
@@ -74,7 +75,14 @@ class Provider:
             claims = token["userinfo"]  # of the ID token, checked
             subject = str(claims["sub"])
             issuer = str(claims["iss"]).rstrip("/")
-        except (HTTPError, OAuthError, JoseError, ValueError, KeyError, RuntimeError) as error:
+        except (
+            HTTPError,
+            AuthlibBaseError,
+            JoseError,
+            ValueError,
+            KeyError,
+            RuntimeError,
+        ) as error:
             raise ServerError(f"{self._issuer} does not vouch for you: {error}") from None
         if issuer != self._issuer:
             raise ServerError(f"{self._issuer} does not vouch for you: this is {issuer}'s word")
