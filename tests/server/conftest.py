@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
 import ssl
 import threading
 import time
@@ -19,11 +18,13 @@ import sqlalchemy
 import urllib3
 import uvicorn
 
+from hotmend.demo.server import free_port
 from hotmend.server import tls
 from hotmend.server.app import app
 from hotmend.server.control import Control, prepared
 from hotmend.server.folder import DataFolder
 from hotmend.server.identity import principals
+from hotmend.server.identity.oidc import ProviderSettings
 from hotmend.server.identity.roles import Role
 from server import postgres
 
@@ -138,14 +139,17 @@ def trusted(plane: Plane) -> Iterator[None]:
 
 
 @contextmanager
-def serving(folder: Path, database_url: str = "") -> Iterator[Plane]:
+def serving(
+    folder: Path,
+    database_url: str = "",
+    port: int = 0,
+    elsewhere: ProviderSettings | None = None,
+) -> Iterator[Plane]:
     """In a thread of this process, on TLS."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or free_port()
     data = DataFolder.opened(folder / "data", ["localhost", "127.0.0.1"])
     clock = Clock()
-    control = prepared(data, f"https://localhost:{port}", database_url, clock)
+    control = prepared(data, f"https://localhost:{port}", database_url, clock, elsewhere)
     client, secret = control.database.write(
         lambda c: principals.create(c, "admin", Role.ADMIN, "/", time.time())
     )

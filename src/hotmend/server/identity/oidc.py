@@ -7,9 +7,10 @@ gives a role.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 
-from authlib.integrations.base_client import OAuthError
+from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
 from httpx2 import HTTPError
 from joserfc.errors import JoseError
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from hotmend.server.errors import ServerError
 
 CALLBACK = "/login/oidc/callback"
+_FAILURES = (HTTPError, AuthlibBaseError, JoseError, ValueError, KeyError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Provider:
     def __init__(self, settings: ProviderSettings, base_url: str) -> None:
         self._issuer = settings.issuer.rstrip("/")
         self._callback = base_url + CALLBACK
+        try:
+            trusted = ssl.create_default_context(cafile=settings.authority or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ServerError(f"{settings.authority} is no authority: {error}") from None
         self._client = OAuth().register(
             "oidc",
             server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
@@ -54,7 +60,7 @@ class Provider:
             client_kwargs={
                 "scope": "openid profile",
                 "code_challenge_method": "S256",
-                "verify": settings.authority or True,
+                "verify": trusted,
                 "timeout": 10.0,
             },
         )
@@ -63,7 +69,7 @@ class Provider:
         """To the provider. Raises ServerError."""
         try:
             redirect: Response = await self._client.authorize_redirect(request, self._callback)
-        except (HTTPError, OAuthError, ValueError, RuntimeError) as error:
+        except _FAILURES as error:
             raise ServerError(f"{self._issuer} does not answer: {error}") from None
         return redirect
 
@@ -74,7 +80,7 @@ class Provider:
             claims = token["userinfo"]  # of the ID token, checked
             subject = str(claims["sub"])
             issuer = str(claims["iss"]).rstrip("/")
-        except (HTTPError, OAuthError, JoseError, ValueError, KeyError, RuntimeError) as error:
+        except _FAILURES as error:
             raise ServerError(f"{self._issuer} does not vouch for you: {error}") from None
         if issuer != self._issuer:
             raise ServerError(f"{self._issuer} does not vouch for you: this is {issuer}'s word")

@@ -200,10 +200,12 @@ def busy(connection: Connection, machine: str) -> Kept | None:
 
 
 def forget_old(connection: Connection, now: float) -> int:
-    """Drop what has been kept for as long as its kind is; how many."""
+    """Drop what has been kept for as long as its kind is, an order that nobody came for, too; how
+    many."""
     gone = 0
     for kind, seconds in KEPT_S.items():
-        old = (runs.c.kind == kind.value) & (runs.c.finished < now - seconds)
+        last = func.coalesce(runs.c.finished, runs.c.created)
+        old = (runs.c.kind == kind.value) & (last < now - seconds)
         gone += connection.execute(delete(runs).where(old)).rowcount
     return gone
 
