@@ -44,6 +44,7 @@ from hotmend.server.errors import ArmError
 from hotmend.server.fleet_api import audit as fleet_audit
 from hotmend.server.fleet_api import machines as fleet_machines
 from hotmend.server.fleet_api import principals as fleet_principals
+from hotmend.server.fleet_api import rollouts as fleet_rollouts
 from hotmend.server.identity import authority, door, sessions
 from hotmend.server.resource_id import canonical
 from hotmend.server.rollouts.keeping import Keeping
@@ -106,6 +107,7 @@ def arm(control: Control) -> FastAPI:
         fleet_machines.router(control, access),
         fleet_audit.router(control, access),
         fleet_principals.router(control, access),
+        fleet_rollouts.router(control, access),
         long_running.router(control, access),
         images.router(control, access),
         plain.router(control, access),

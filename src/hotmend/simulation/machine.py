@@ -29,7 +29,6 @@ from hotmend.release.parity import Update
 from hotmend.simulation import behaviour
 from hotmend.simulation.behaviour import Behaviour, Fate
 from hotmend.simulation.population import Place
-from hotmend.surgery.order import Stale
 
 _PIDS = (101, 102)
 _RESTART_S = 5.0
@@ -174,11 +173,10 @@ class _Processes:
         self.live.setdefault(article, self.now)
         return tuple(Outcome(pid, "simulated", OutcomeKind.APPLIED) for pid in _PIDS)
 
-
     def verify(self) -> tuple[Outcome, ...]:
         return ()
 
-    def stale(self) -> tuple[Stale, ...]:
+    def stale(self) -> tuple[()]:
         return ()
 
 

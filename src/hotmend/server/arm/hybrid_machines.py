@@ -19,7 +19,7 @@ from hotmend.server.arm.virtual_machines import EXISTS, GROUP, check_place, exis
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
-from hotmend.server.storage import machines, resources, runs
+from hotmend.server.storage import machines, resources, runs, standing
 from hotmend.server.storage.resources import Resource
 
 TYPE = machine_support.CONNECTED
@@ -137,7 +137,9 @@ def written(
     }
     check_place(identifier, before, body["location"])
     _check_settings(body)
-    return resources.put(connection, identifier, body, control.clock())
+    resource = resources.put(connection, identifier, body, control.clock())
+    standing.place(connection, identifier)
+    return resource
 
 
 def _check_settings(body: Body) -> None:

@@ -20,7 +20,7 @@ from hotmend.server.arm.long_running import timestamp
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name, parsed
-from hotmend.server.storage import machines, resources, runs
+from hotmend.server.storage import machines, resources, runs, standing
 from hotmend.server.storage.resources import Resource
 
 TYPE = "Microsoft.Compute/virtualMachines"
@@ -145,7 +145,9 @@ def written(
         "properties": properties,
     }
     check_place(identifier, before, body["location"])
-    return resources.put(connection, identifier, body, now), before is None
+    resource = resources.put(connection, identifier, body, now)
+    standing.place(connection, identifier)
+    return resource, before is None
 
 
 def check_place(identifier: ResourceId, before: Resource | None, location: str) -> None:

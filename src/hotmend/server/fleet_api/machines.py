@@ -23,7 +23,7 @@ from hotmend.server.storage.machines import Machine
 from hotmend.server.storage.runs import Kept
 
 _READ = "Hotmend.Fleet/machines/read"
-_FLEET = f"{GROUP}/providers/Hotmend.Fleet/machines/{{name}}"
+FLEET = f"{GROUP}/providers/Hotmend.Fleet/machines/{{name}}"
 _HISTORY_DAYS = 30
 
 
@@ -40,7 +40,7 @@ def router(control: Control, access: Access) -> APIRouter:
     """Read, and let enrol."""
     routes = APIRouter(tags=["fleet"])
 
-    @routes.post(f"{_FLEET}/enrolmentCodes", **access.to("Hotmend.Fleet/enrolmentCodes/write"))
+    @routes.post(f"{FLEET}/enrolmentCodes", **access.to("Hotmend.Fleet/enrolmentCodes/write"))
     def code(subscription: str, group: str, name: str, body: CodeBody) -> dict[str, Any]:
         subscriptions.check(control, subscription)
         identifier = ResourceId(subscription, checked_name(group), body.type, checked_name(name))
@@ -69,10 +69,10 @@ def router(control: Control, access: Access) -> APIRouter:
             ]
         return {"value": shown}
 
-    @routes.get(f"{_FLEET}/patches", **access.to(_READ))
+    @routes.get(f"{FLEET}/patches", **access.to(_READ))
     def patches(subscription: str, group: str, name: str) -> dict[str, Any]:
         with control.database.reading() as connection:
-            machine = _enrolled(connection, subscription, group, name)
+            machine = enrolled(connection, subscription, group, name)
             kept = runs.latest(connection, machine.id, RunKind.ASSESS, ended=True)
         if kept is None or kept.run is None or kept.run.assessment is None:
             return {"assessed": None, "value": []}
@@ -102,10 +102,10 @@ def router(control: Control, access: Access) -> APIRouter:
             ],
         }
 
-    @routes.get(f"{_FLEET}/health", **access.to(_READ))
+    @routes.get(f"{FLEET}/health", **access.to(_READ))
     def health(subscription: str, group: str, name: str) -> dict[str, Any]:
         with control.database.reading() as connection:
-            machine = _enrolled(connection, subscription, group, name)
+            machine = enrolled(connection, subscription, group, name)
             told = machines.health(connection, machine.id)
         heard = {
             "connected": control.clock() - machine.seen <= SILENT_AFTER_S,
@@ -113,7 +113,7 @@ def router(control: Control, access: Access) -> APIRouter:
         }
         return {**heard, **(_health(*told) if told is not None else {"told": None})}
 
-    @routes.get(f"{_FLEET}/history", **access.to(_READ))
+    @routes.get(f"{FLEET}/history", **access.to(_READ))
     def history(
         subscription: str,
         group: str,
@@ -121,7 +121,7 @@ def router(control: Control, access: Access) -> APIRouter:
         days: int = Query(default=_HISTORY_DAYS, ge=1, le=_HISTORY_DAYS),
     ) -> dict[str, Any]:
         with control.database.reading() as connection:
-            machine = _enrolled(connection, subscription, group, name)
+            machine = enrolled(connection, subscription, group, name)
             since = control.clock() - days * 86400
             known = runs.history(connection, machine.id, since)
         return {"value": [_run(kept) for kept in known]}
@@ -129,7 +129,7 @@ def router(control: Control, access: Access) -> APIRouter:
     return routes
 
 
-def _enrolled(connection: Connection, subscription: str, group: str, name: str) -> Machine:
+def enrolled(connection: Connection, subscription: str, group: str, name: str) -> Machine:
     """A virtual machine by that name, or else a connected one."""
     for kind in (TYPE, CONNECTED):
         identifier = ResourceId(subscription, group, kind, name)

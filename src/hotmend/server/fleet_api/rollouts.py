@@ -8,20 +8,25 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select
 
+from hotmend.fleet.regions import pair_keys, pairs
 from hotmend.fleet.rollout import RolloutState
+from hotmend.fleet.settings import parsed
 from hotmend.fleet.turn import TurnState
 from hotmend.server.arm import subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
-from hotmend.server.rollouts import people
-from hotmend.server.storage import rollouts
+from hotmend.server.fleet_api.machines import FLEET, enrolled
+from hotmend.server.rollouts import people, why
+from hotmend.server.rollouts.moment import Moment
+from hotmend.server.storage import audit, rollouts, settings
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines, turns
 
 _PATH = "/subscriptions/{subscription}/providers/Hotmend.Fleet/rollouts"
 _ONE = f"{_PATH}/{{rollout}}"
+_SETTINGS = "/subscriptions/{subscription}/providers/Hotmend.Fleet/rolloutSettings/default"
 _READ = "Hotmend.Fleet/rollouts/read"
 _MOST = 1000
 
@@ -93,6 +98,41 @@ def router(control: Control, access: Access) -> APIRouter:
             page["nextLink"] = f"{control.base_url}{url.path}?{url.query}"
         return page
 
+    @routes.get(f"{FLEET}/waiting", **access.to(_READ))
+    def waiting(subscription: str, group: str, name: str) -> dict[str, Any]:
+        with control.database.reading() as connection:
+            machine = enrolled(connection, subscription, group, name)
+            known = why.current_rollout(connection, machine.id)
+            if known is None:
+                return {"rollout": None, "code": "", "because": "no rollout concerns it"}
+            moment = Moment(control.clock(), 0.0, pair_keys(pairs()))
+            reason = why.why(connection, known, machine.id, moment)
+        if reason is None:
+            return {"rollout": known.id, "code": "", "because": "it does not wait"}
+        return {"rollout": known.id, "code": reason.code.value, "because": reason.sentence}
+
+    @routes.get(_SETTINGS, **access.to("Hotmend.Fleet/rolloutSettings/read"))
+    def get_settings(subscription: str) -> dict[str, Any]:
+        subscriptions.check(control, subscription)
+        with control.database.reading() as connection:
+            return dict(settings.get(connection, "rollouts"))
+
+    @routes.put(_SETTINGS, **access.to("Hotmend.Fleet/rolloutSettings/write"))
+    def put_settings(subscription: str, body: dict[str, Any], request: Request) -> dict[str, Any]:
+        subscriptions.check(control, subscription)
+        try:
+            parsed(body)
+        except ValueError as error:
+            raise ArmError(400, "InvalidParameter", str(error)) from None
+        who, now = request.state.principal.id, control.clock()
+
+        def work(connection: Connection) -> None:
+            settings.put(connection, "rollouts", body)
+            audit.append(connection, now, who, "rollout settings", "rollouts", body)
+
+        control.database.write(work)
+        return body
+
     def action(name: str, do: people.Deed) -> None:
         @routes.post(
             f"{_ONE}/{name}", name=name, **access.to(f"Hotmend.Fleet/rollouts/{name}/action")
@@ -103,7 +143,7 @@ def router(control: Control, access: Access) -> APIRouter:
 
             def work(connection: Connection) -> dict[str, Any]:
                 known = _found(connection, rollout)
-                do(connection, known, who.name, body.because, control.clock())
+                do(connection, known, who.id, body.because, control.clock())
                 return _shown(_found(connection, rollout))
 
             return control.database.write(work)
@@ -116,7 +156,7 @@ def router(control: Control, access: Access) -> APIRouter:
         subscription: str, rollout: str, body: Exclusion, request: Request
     ) -> dict[str, Any]:
         subscriptions.check(control, subscription)
-        who, now = request.state.principal.name, control.clock()
+        who, now = request.state.principal.id, control.clock()
 
         def work(connection: Connection) -> dict[str, Any]:
             known = _found(connection, rollout)

@@ -66,6 +66,18 @@ def approved(connection: Connection, what: str, subject: str, now: float) -> boo
     return connection.execute(wanted).first() is not None
 
 
+def waiting(connection: Connection, what: str, subject: str, now: float) -> Approval | None:
+    """The one that waits for a second person to do ``what`` to ``subject``."""
+    wanted = select(approvals).where(
+        approvals.c.what == what,
+        approvals.c.subject == subject,
+        approvals.c.approved_by.is_(None),
+        approvals.c.asked > now - LIFE_S,
+    )
+    row = connection.execute(wanted.order_by(approvals.c.asked)).first()
+    return Approval(**row._mapping) if row is not None else None
+
+
 def get(connection: Connection, identifier: str) -> Approval | None:
     """By id."""
     row = connection.execute(select(approvals).where(approvals.c.id == identifier)).first()

@@ -83,6 +83,15 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Hotmend.Fleet/principals/read": _ADMIN,
     "Hotmend.Fleet/principals/write": _ADMIN,
     "Hotmend.Fleet/enrolmentCodes/write": _APPROVE,
+    "Hotmend.Fleet/rollouts/read": _READ,
+    "Hotmend.Fleet/rollouts/pause/action": _WORK | _APPROVE,
+    "Hotmend.Fleet/rollouts/halt/action": _WORK | _APPROVE,
+    "Hotmend.Fleet/rollouts/resume/action": _APPROVE,
+    "Hotmend.Fleet/rollouts/promote/action": _APPROVE,
+    "Hotmend.Fleet/rollouts/cancel/action": _APPROVE,
+    "Hotmend.Fleet/rollouts/exclude/action": _WORK,
+    "Hotmend.Fleet/rolloutSettings/read": _READ,
+    "Hotmend.Fleet/rolloutSettings/write": _ADMIN,
 }
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, true
 
 from hotmend.fleet.rollout import RolloutState
 from hotmend.server.errors import ArmError
-from hotmend.server.storage import approvals, audit, rollouts, turns
+from hotmend.server.identity import approvals
+from hotmend.server.storage import audit, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import turns as turn_table
 
@@ -34,7 +35,7 @@ def resume(connection: Connection, rollout: Rollout, who: str, because: str, now
     if rollout.state is _RUNNING and not rollout.frozen:
         _only_from(rollout, "resumed", _PAUSED, _HALTED)
     _only_from(rollout, "resumed", _PAUSED, _HALTED, _RUNNING)
-    if not _both_said(connection, rollout, "resume", who, because, now):
+    if not _both_said(connection, rollout, "rollout resume", who, now):
         return
     standing = rollouts.standing(connection, rollout, now)
     pardoned = [[t.phase, t.owner, t.failed] for t in standing.tallies if t.failed]
@@ -60,7 +61,7 @@ def promote(connection: Connection, rollout: Rollout, who: str, because: str, no
     _only_from(rollout, "promoted", _RUNNING, _PAUSED)
     if rollout.phase >= rollout.last_phase:
         raise ArmError(409, "OperationNotAllowed", "The last phase is open already.")
-    if _both_said(connection, rollout, f"promote from {rollout.phase}", who, because, now):
+    if _both_said(connection, rollout, f"rollout promote from {rollout.phase}", who, now):
         values = {"phase": rollout.phase + 1, "phase_began": now}
         _change(connection, rollout, who, "promote", because, now, **values)
 
@@ -96,13 +97,16 @@ def _only_from(rollout: Rollout, done: str, *states: RolloutState) -> None:
         )
 
 
-def _both_said(
-    connection: Connection, rollout: Rollout, what: str, who: str, because: str, now: float
-) -> bool:
-    """Whether with ``who`` two different people have asked for it."""
-    subject = f"rollout {rollout.id}: {what}"
-    audit.append(connection, now, who, "approve", subject, {"because": because})
-    return approvals.said(connection, subject, who, now) >= 2
+def _both_said(connection: Connection, rollout: Rollout, what: str, who: str, now: float) -> bool:
+    """Whether with ``who`` two different people have asked for it within a day."""
+    waiting = approvals.waiting(connection, what, rollout.id, now)
+    if waiting is None:
+        approvals.ask(connection, what, rollout.id, who, now)
+        return False
+    if waiting.asked_by == who:
+        return False
+    approvals.approve(connection, waiting.id, who, now)
+    return True
 
 
 def _change(
