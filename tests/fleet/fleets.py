@@ -13,6 +13,7 @@ from hotmend.fleet.place import Place
 
 # Two pairs, a lonely region, and three that are bound by a pair that is not mutual.
 PAIRS = {"east": "west", "west": "east", "north": "south", "isle": "north"}
+ISLANDS = {"east": 1, "west": 1, "north": 2, "south": 2, "isle": 2}
 REGIONS = ("east", "west", "north", "south", "isle", "alone")
 
 
@@ -49,6 +50,19 @@ def questions(draw: st.DrawFn, *, quiet: bool = False) -> Question:
             holdings.append(Holding(m, where[m], same, flying))
     most = draw(st.integers(1 if quiet else 0, 12))
     return Question(tuple(candidates), Facts(holdings, sizes, PAIRS, most))
+
+
+def sane(facts: Facts) -> bool:
+    """Whether what holds could have come about by the rules: no group has two domains away, no
+    region two zones in flight, no regions that are bound together both."""
+    domains, zones, bound = defaultdict(set), defaultdict(set), defaultdict(set)
+    for h in facts.holdings:
+        domains[h.place.group].add(h.place.domain)
+        if h.same and h.in_flight:
+            bound[ISLANDS.get(h.place.region, h.place.region)].add(h.place.region)
+            if h.place.zone:
+                zones[h.place.region].add(h.place.zone)
+    return all(len(kinds) <= 1 for each in (domains, zones, bound) for kinds in each.values())
 
 
 def violations(question: Question, start: Sequence[Candidate]) -> set[str]:

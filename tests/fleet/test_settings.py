@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields, replace
 from datetime import time
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,12 @@ def test_the_defaults_let_one_in_a_hundred_be_harmed_or_ten(fleet: int) -> None:
 def test_accidents_alone_do_not_use_up_what_may_be_in_flight() -> None:
     for fleet in (10, 100, 1000, 10_000, 1_000_000):
         assert Settings().failure_budget(fleet) < Settings().most(fleet)
+
+
+def test_the_page_has_every_setting_with_its_default_and_reason() -> None:
+    rows = []
+    for name, told in about().items():
+        value = getattr(Settings(), name)
+        shown = f"{value:%H:%M}" if isinstance(value, time) else f"{value:g}"
+        rows.append(f"| `{name}` | {shown} | {told.unit} | {told.why} |")
+    assert "\n".join(rows) in (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -98,6 +99,17 @@ def test_the_first_reason_is_given_when_there_are_several() -> None:
         assert found is not None and found.code is code
 
 
+def test_a_schedule_may_have_run_out() -> None:
+    found = waiting(replace(FREE, window=None, following=None), Settings(), NOW)
+    assert found is not None and found.sentence == "there is no further window"
+
+
 def test_who_is_at_its_turn_or_healthy_does_not_wait() -> None:
     for turn in (TurnState.STARTED, TurnState.SOAKING, TurnState.HEALTHY):
         assert waiting(replace(FREE, turn=turn), Settings(), NOW) is None
+
+
+def test_the_page_has_every_code_in_order() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()
+    rows = text.split("## Why a machine waits")[1].splitlines()
+    assert [row.split("`")[1] for row in rows if row.startswith("| `")] == list(Code)

@@ -25,7 +25,7 @@ class About:
     why: str
 
 
-_OFF_PEAK = About("local time", 0, 0, "people are at home; Azure says off-peak, and no hours")
+_OFF_PEAK = About("local time", 0, 0, "Azure says off-peak, and no hours; nights disturb fewest")
 
 
 @dataclass(frozen=True)

@@ -57,16 +57,17 @@ _STOPPED = {
 class Case:
     """A machine in a rollout. ``failure``: why its turn failed. ``frozen``: its owner's part is.
     ``phase``, ``open_phase``: its own and the rollout's. ``heard``: when last, in seconds of the
-    epoch. ``window``: the one open now, ``following``: the next; ``used``: id of the one in which
-    it was started last, "" for none. ``stopped``: what admission stopped it by, None if by
-    nothing; ``holding``: how many of its group of ``size`` are away or failed; ``active``: the
-    group's update domain that is at its turn; ``in_flight`` of ``most``: the rollout's."""
+    epoch. ``window``: the one open now; ``following``: the next, None if there is no more;
+    ``used``: id of the one in which it was started last, "" for none. ``stopped``: what admission
+    stopped it by, None if by nothing; ``holding``: how many of its group of ``size`` are away or
+    failed; ``active``: the group's update domain that is at its turn; ``in_flight`` of ``most``:
+    the rollout's."""
 
     turn: TurnState
     rollout: RolloutState
     place: Place
     zone: ZoneInfo
-    following: Occurrence
+    following: Occurrence | None
     failure: str = ""
     frozen: bool = False
     phase: int = 0
@@ -121,8 +122,10 @@ def _reasons(case: Case, settings: Settings, now: float) -> Iterator[Waiting]:
 
 
 def _window(case: Case) -> Iterator[Waiting]:
-    opens = case.following.opens.astimezone(case.zone)
-    when = f"the next window opens at {opens:%Y-%m-%d %H:%M} {case.zone.key}"
+    when = "there is no further window"
+    if case.following is not None:
+        opens = case.following.opens.astimezone(case.zone)
+        when = f"the next window opens at {opens:%Y-%m-%d %H:%M} {case.zone.key}"
     if case.window is None:
         yield Waiting(Code.CLOSED, when)
     elif case.window.id == case.used:
