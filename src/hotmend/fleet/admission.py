@@ -1,7 +1,7 @@
 """Admission: which machines may start now. Pure; the control plane asks the same in SQL.
 
-The rules, in their order; each sees what the one before has left, sorted by (phase, domain,
-machine):
+The rules, in their order; each sees what the one before has left, sorted by (phase, region, zone,
+group, domain, machine), in which all of a group are of one region and zone:
 
 1. *holds*: a machine that is in flight or failed in any rollout starts in no other.
 2. *group*: at most ``max(1, n // 5)`` of a group of n hold, over all rollouts, failed machines
@@ -50,8 +50,8 @@ class Candidate:
     place: Place
 
     @property
-    def order(self) -> tuple[int, int, str]:
-        return (self.phase, self.place.domain, self.machine)
+    def order(self) -> tuple[int, Place, str]:
+        return (self.phase, self.place, self.machine)
 
 
 @dataclass(frozen=True)

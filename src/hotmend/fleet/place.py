@@ -15,7 +15,8 @@ from hotmend.fleet.regions import normalised
 @dataclass(frozen=True, order=True)
 class Place:
     """``region``: normalised name. ``zone``: "1" to "3", "" for none. ``group``: of whose machines
-    only few may be away at once. ``domain``: the update domain in a set, 0 outside any."""
+    only few may be away at once, all in one region and zone. ``domain``: the update domain in a
+    set, 0 outside any."""
 
     region: str
     zone: str
@@ -26,8 +27,9 @@ class Place:
 def place_of(
     subscription: str, location: str, zone: str, availability_set: str, domain: int
 ) -> Place:
-    """``availability_set``: its resource id, which Azure compares without case; "" outside any."""
+    """``availability_set``: its resource id, which Azure compares without case; "" outside any.
+    Azure has machines in a set or in a zone, and not in both."""
     region = normalised(location)
     if availability_set:
-        return Place(region, zone, availability_set.lower(), domain)
+        return Place(region, "", availability_set.lower(), domain)
     return Place(region, zone, f"loose:{subscription.lower()}/{region}/{zone}", 0)
