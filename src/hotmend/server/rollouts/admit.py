@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -49,7 +49,7 @@ def admit(
                 continue
             some = admission.admissible(connection, rollout.id, phase, cell, reach, free - started)
             if some:
-                _start(connection, rollout, some, moment)
+                _start(connection, rollout, phase, some, moment)
                 flying[cell] = flying.get(cell, 0) + len(some)
                 started += len(some)
     return started
@@ -76,34 +76,41 @@ def may_start_in(cell: Cell, flying: Mapping[Cell, int], pairs: Mapping[str, str
 
 
 def _start(
-    connection: Connection, rollout: Rollout, admitted: Sequence[Admitted], moment: Moment
+    connection: Connection,
+    rollout: Rollout,
+    phase: int,
+    admitted: Sequence[Admitted],
+    moment: Moment,
 ) -> None:
     turns.start(connection, rollout.id, admitted, moment.now)
-    open_zones = windows(rollout, moment)
-    own = (rollout.opens or 0.0, rollout.closes or 0.0)
+    open_zones, settings = windows(rollout, moment), rollout.settings
+    hours = f"{settings.window_opens:%H:%M}-{settings.window_closes:%H:%M}"
     asked, rows = [], []
     for one in admitted:
-        window = own if rollout.closes is not None else open_zones[one.time_zone]
+        if rollout.opens is not None and rollout.closes is not None:
+            window, hours = (rollout.opens, rollout.closes), ""
+        else:
+            window = open_zones[one.time_zone]
         order = replace(
-            rollout.order,
-            id=run_id(rollout.id, one.machine, one.attempts + 1),
-            until=window[1],
+            rollout.order, id=run_id(rollout.id, one.machine, one.attempts + 1), until=window[1]
         )
         if rollout.kind == rollouts.AUTOMATIC:
             order = replace(order, reboot=RebootSetting(one.reboot))
         asked.append((one.machine, one.region, order))
-        rows.append(_started(one, window))
+        rows.append(
+            {
+                "machine": one.machine,
+                "region": one.region,
+                "zone": one.zone,
+                "group": one.group,
+                "size": one.size,
+                "domain": one.domain,
+                "phase": phase,
+                "window": window,
+                "time_zone": one.time_zone,
+                "hours": hours,
+            }
+        )
     runs.ask_all(connection, asked, runs.PLATFORM, moment.now)
     for some in portions(rows):
         audit.append(connection, moment.now, WHO, "turns started", rollout.id, {"turns": some})
-
-
-def _started(one: Admitted, window: tuple[float, float]) -> dict[str, Any]:
-    return {
-        "machine": one.machine,
-        "region": one.region,
-        "zone": one.zone,
-        "group": one.group,
-        "domain": one.domain,
-        "window": window,
-    }

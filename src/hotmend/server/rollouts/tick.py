@@ -6,11 +6,12 @@ log's entries are there together or not at all.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, true
 
-from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision
+from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision, room
 from hotmend.fleet.turn import TurnState
 from hotmend.server.rollouts.admit import WHO, admit, portions, windows
 from hotmend.server.rollouts.moment import Moment
@@ -21,6 +22,7 @@ from hotmend.server.storage.turns import Ended
 
 def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
     """How many machines were told to begin."""
+    settings = rollout.settings
     _note_ended(connection, rollout, moment)
     rollout, standing = _decide(connection, rollout, moment.now)
     if rollout.state is not RolloutState.RUNNING:
@@ -29,7 +31,8 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
         _try_again(connection, rollout, moment)
     waiting = {t.phase for t in standing.tallies if t.reachable or t.waiting or t.again}
     phases = sorted(phase for phase in waiting if phase <= rollout.phase)
-    return admit(connection, rollout, phases, moment, rollout.settings.most(rollout.size))
+    standing = replace(standing, frozen=rollout.frozen)
+    return admit(connection, rollout, phases, moment, room(standing, rollout.size, settings))
 
 
 def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> None:
@@ -39,10 +42,8 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
     if moment.listening_since < now - patience:
         failed += turns.give_up(connection, rollout.id, now - patience, now)
     healthy, bad = turns.judge(connection, rollout.id, settings, moment.listening_since, now)
-    for state, ended in ((TurnState.HEALTHY, healthy), (TurnState.FAILED, failed + bad)):
-        for some in portions(ended):
-            rows = [_ended(one, state) for one in some]
-            audit.append(connection, now, WHO, "turns ended", rollout.id, {"turns": rows})
+    _write_ended(connection, rollout, healthy, TurnState.HEALTHY, now)
+    _write_ended(connection, rollout, failed + bad, TurnState.FAILED, now)
 
 
 def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollout, Standing]:
@@ -55,6 +56,8 @@ def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollo
     if not changed:
         return rollout, standing
     rollouts.change(connection, rollout.id, **changed)
+    if decided.action is Action.FINISH:
+        turns.leave(connection, rollout.id, true(), "the rollout is over", now)
     if decided.action is not Action.WARN or rollout.warned != decided.sentence:
         details = {"because": decided.sentence, "owners": sorted(decided.owners)}
         audit.append(connection, now, WHO, f"rollout {decided.action}", rollout.id, details)
@@ -85,8 +88,15 @@ def _try_again(connection: Connection, rollout: Rollout, moment: Moment) -> None
     opened: dict[float, list[str]] = {}
     for zone, (opens, _) in windows(rollout, moment).items():
         opened.setdefault(opens, []).append(zone)
-    turns.again(connection, rollout.id, opened, rollout.settings.attempts)
+    freed = turns.again(connection, rollout.id, opened, rollout.settings.attempts)
+    _write_ended(connection, rollout, freed, TurnState.WAITING, moment.now)
 
 
-def _ended(one: Ended, state: TurnState) -> dict[str, Any]:
-    return {"machine": one.machine, "state": state.value, "because": one.because}
+def _write_ended(
+    connection: Connection, rollout: Rollout, ended: list[Ended], state: TurnState, now: float
+) -> None:
+    for some in portions(ended):
+        rows = [
+            {"machine": one.machine, "state": state.value, "because": one.because} for one in some
+        ]
+        audit.append(connection, now, WHO, "turns ended", rollout.id, {"turns": rows})

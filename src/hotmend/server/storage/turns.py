@@ -131,23 +131,23 @@ def judge(
 
 def again(
     connection: Connection, rollout: str, opened: Mapping[float, Sequence[str]], attempts: int
-) -> None:
+) -> list[Ended]:
     """What failed, and not because the machine was unhealthy, is tried again when its next window
-    opens, ``attempts`` times in all. ``opened``: since when in which time zones."""
+    opens, ``attempts`` times in all: these wait again. ``opened``: since when in which zones."""
     failed = (turns.c.rollout == rollout) & (turns.c.state == TurnState.FAILED.value)
     failed &= (turns.c.failure != Failure.UNHEALTHY.value) & (turns.c.attempts < attempts)
     if connection.execute(select(turns.c.machine).where(failed).limit(1)).first() is None:
-        return
-    keys: set[str] = set()
+        return []
+    freed: list[Any] = []
     for since, zones in sorted(opened.items()):
-        changed = connection.execute(
+        freed += connection.execute(
             update(turns)
             .where(failed & turns.c.time_zone.in_(zones) & (turns.c.ended < since))
             .values(state=TurnState.WAITING.value, run=None, ended=None)
-            .returning(turns.c.group)
-        )
-        keys.update(row.group for row in changed)
-    groups.count_held(connection, keys)
+            .returning(turns.c.machine, turns.c.group)
+        ).all()
+    groups.count_held(connection, {row.group for row in freed})
+    return [Ended(row.machine, "it is tried again") for row in freed]
 
 
 def leave(
