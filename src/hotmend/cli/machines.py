@@ -23,9 +23,7 @@ def command(as_object: bool) -> None:
         urgent, other = machine["criticalAndSecurityPatchCount"], machine["otherPatchCount"]
         table.add_row(
             name_of(machine),
-            "✓ connected"
-            if machine["connected"]
-            else f"✗ silent since {when(machine['lastSeen'])}",
+            _agent(machine),
             when(machine["assessed"]),
             "unknown" if urgent is None else str(urgent),
             "unknown" if other is None else str(other),

@@ -1,4 +1,5 @@
-"""``hotmend why PID``: what of a process is hotpatched, and what stands in the way of the rest."""
+"""``hotmend why PID``: what of a process is hotpatched, and what stands in the way of the rest.
+``hotmend why MACHINE``: why a machine of the fleet waits."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 import click
 
 from hotmend.cli import exit_codes
+from hotmend.cli.errors import CommandError
 from hotmend.hotpatch.codec import decode
 from hotmend.hotpatch.hotpatch import Hotpatch
 from hotmend.model.outcome import Outcome
@@ -22,14 +24,24 @@ from hotmend.surgery.standing import in_place, not_published
 
 
 @click.command("why")
-@click.argument("pid", type=click.IntRange(min=1))
+@click.argument("subject", metavar="PID|MACHINE")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object on stdout.")
-def command(pid: int, as_object: bool) -> None:
-    """Say of each hotpatch that this machine has seen how it stands with process PID, and why.
+def command(subject: str, as_object: bool) -> None:
+    """Say of each hotpatch that this machine has seen how it stands with process PID, and why; or
+    why a MACHINE of the fleet waits for its update.
 
     A hotpatch that could go in is rehearsed: the process is stopped for a moment as in an apply,
     and nothing is written.
     """
+    if not subject.isdigit():
+        # Most who ask about a process have no control plane, nor what talking to one takes.
+        from hotmend.cli import waiting
+
+        waiting.say(subject, as_object=as_object)
+        return
+    pid = int(subject)
+    if pid < 1:
+        raise CommandError("a process has a number from 1 on")
     ledger = Ledger()
     with LinuxProcess(pid) as process:
         unwilling = optout.asked_for(pid, process.command)

@@ -67,6 +67,11 @@ class Fleet:
         found: dict[str, Any] = self._api.get(f"{_fleet(resource)}/patches")
         return found
 
+    def waiting(self, resource: str) -> dict[str, Any]:
+        """Why it waits, in its newest rollout."""
+        found: dict[str, Any] = self._api.get(f"{_fleet(resource)}/waiting")
+        return found
+
     def history(self, resource: str, days: int) -> list[dict[str, Any]]:
         """The newest first."""
         return list(self._api.get(f"{_fleet(resource)}/history?days={days}")["value"])
