@@ -139,6 +139,7 @@ def test_a_wrong_password_an_unknown_name_and_a_service_principal_look_alike(
     answers = [
         post(plane, "/login", name=person, password="wrong"),
         post(plane, "/login", name="nobody", password=PASSWORD),
+        post(plane, "/login", name="no\0body", password=PASSWORD),
         post(plane, "/login", name=plane.client, password=plane.secret),
     ]
     assert {answer.status for answer in answers} == {401}

@@ -46,7 +46,7 @@ def test_it_ends_when_it_is_idle_and_after_a_day_in_any_case(plane: Plane) -> No
 
 
 def test_a_foreign_page_does_not_know_what_to_say(plane: Plane) -> None:
-    one, other = (found(plane, begun(plane, f"p{uuid.uuid4()}"), 1001.0) for _ in range(2))
+    one, other = (found(plane, begun(plane, str(uuid.uuid4())), 1001.0) for _ in range(2))
     assert one is not None and other is not None
     assert one.meant(one.csrf)
     assert not one.meant("") and not one.meant(other.csrf) and not one.meant("\u00fc")

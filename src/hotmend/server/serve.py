@@ -15,7 +15,7 @@ from hotmend.server.control import Control
 _LONGEST_IDLE_S = 75
 # asyncio keeps a buffer of 256 KiB for each TLS connection; agents wait by the thousand, and what
 # they send is small.
-_TLS_BUFFER = 16 << 10
+_TLS_BUFFER = 4 << 10
 
 
 def serve(control: Control, host: str, port: int) -> None:

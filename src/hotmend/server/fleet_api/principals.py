@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
@@ -19,6 +19,7 @@ from hotmend.server.storage import audit
 _PATH = "/providers/Hotmend.Fleet/principals"
 _ONE = f"{_PATH}/{{principal}}"
 _READ, _WRITE = "Hotmend.Fleet/principals/read", "Hotmend.Fleet/principals/write"
+_Id = Annotated[str, Path(pattern="^[0-9a-f-]{36}$")]
 _SCOPE = Field(default="/", min_length=1, max_length=1024)
 
 
@@ -72,21 +73,21 @@ def router(control: Control, access: Access) -> APIRouter:
         return {"id": identifier, "name": body.name, "secret": None if body.password else secret}
 
     @routes.post(f"{_ONE}/rotate", **access.to(_WRITE))
-    def rotate(request: Request, principal: str) -> dict[str, Any]:
+    def rotate(request: Request, principal: _Id) -> dict[str, Any]:
         secret = done(
             request, "rotate secret", principal, lambda c: principals.rotate(c, principal)
         )
         return {"id": principal, "secret": secret}
 
     @routes.delete(_ONE, status_code=204, response_class=Response, **access.to(_WRITE))
-    def remove(request: Request, principal: str) -> Response:
+    def remove(request: Request, principal: _Id) -> Response:
         done(request, "remove principal", principal, lambda c: principals.remove(c, principal))
         return Response(status_code=204)
 
     @routes.put(
         f"{_ONE}/assignments", status_code=204, response_class=Response, **access.to(_WRITE)
     )
-    def give(request: Request, principal: str, body: AssignmentBody) -> Response:
+    def give(request: Request, principal: _Id, body: AssignmentBody) -> Response:
         done(
             request,
             "give role",
@@ -102,7 +103,7 @@ def router(control: Control, access: Access) -> APIRouter:
     )
     def take(
         request: Request,
-        principal: str,
+        principal: _Id,
         role: Role,
         scope: str = Query(default="/", min_length=1, max_length=1024),
     ) -> Response:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from hotmend.server.errors import ServerError
 
 CALLBACK = "/login/oidc/callback"
+_LONGEST_SUBJECT = 255  # OpenID Connect Core, §2
 _FAILURES = (HTTPError, AuthlibBaseError, JoseError, ValueError, KeyError, RuntimeError)
 
 
@@ -84,5 +85,7 @@ class Provider:
             raise ServerError(f"{self._issuer} does not vouch for you: {error}") from None
         if issuer != self._issuer:
             raise ServerError(f"{self._issuer} does not vouch for you: this is {issuer}'s word")
+        if len(subject) > _LONGEST_SUBJECT or not subject.isprintable():
+            raise ServerError(f"{self._issuer} calls you what is no subject")
         name = claims.get("preferred_username") or claims.get("email") or subject
         return Somebody(f"{self._issuer} {subject}", str(name)[:200])

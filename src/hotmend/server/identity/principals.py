@@ -63,6 +63,7 @@ def from_elsewhere(connection: Connection, elsewhere: str, name: str, now: float
     known_id = connection.execute(wanted).scalar()
     if known_id is not None:
         return str(known_id)
+    name = "".join(letter for letter in name if letter.isprintable()).strip() or "somebody"
     if _taken(connection, name):  # nobody gets another's name by calling themselves so elsewhere
         name = f"{name[: _LONGEST_NAME - 8]} {secrets.token_hex(3)}"
     return _add(connection, name, now, person=True, elsewhere=elsewhere)
@@ -120,6 +121,8 @@ def take(connection: Connection, identifier: str, role: Role, scope: str) -> Non
 def authenticated(connection: Connection, name: str, secret: str) -> Principal | None:
     """Whose ``secret`` it is: a service principal's, by its id, or a person's, by the name."""
     table = principals.c
+    if not name.isprintable():  # PostgreSQL takes no NUL
+        return None
     found = connection.execute(
         select(table.id, table.secret).where(
             (table.id == name) & ~table.person | (table.name == name) & table.person
