@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.control import Control
 from hotmend.server.storage import audit, machines, runs
+from hotmend.server.storage.audit import Said
 from hotmend.server.storage.tables import machines as table
 
 _LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
@@ -75,29 +76,44 @@ class ReportBatch:
 def written(
     connection: Connection, heard: Sequence[tuple[str, Report]], now: float
 ) -> list[Reported]:
-    """Answers to (machine, report)s, in their order."""
+    """Answers to (machine, report)s, in their order: a few statements for all of them."""
     ids = sorted({machine for machine, _ in heard})
     last = {row.id: row.heard for row in connection.execute(_HEARD, {"ids": ids})}
-    answers, newest = [], dict[str, int]()
-    for machine, report in heard:
-        if machine not in last or report.number <= last[machine]:
-            answers.append(_LATE)
-            continue
-        last[machine] = newest[machine] = report.number
+    fresh: list[tuple[int, str, Report]] = []
+    newest: dict[str, int] = {}
+    for place, (machine, report) in enumerate(heard):
+        if machine in last and report.number > last[machine]:
+            last[machine] = newest[machine] = report.number
+            fresh.append((place, machine, report))
+    for _, machine, report in fresh:
         if report.facts is not None:
             machines.set_facts(connection, machine, report.facts)
-        if report.health is not None:
-            machines.set_health(connection, machine, report.health, now)
-        answers.append(_noted(connection, machine, report.run, now) if report.run else _TAKEN)
+    told = [(machine, report.health) for _, machine, report in fresh if report.health is not None]
+    if told:
+        machines.set_health(connection, told, now)
+    answers = [_LATE] * len(heard)
+    for place, *_ in fresh:
+        answers[place] = _TAKEN
+    said = [(place, machine, report.run) for place, machine, report in fresh if report.run]
+    for place, because in zip(
+        (place for place, *_ in said), _noted(connection, said, now), strict=True
+    ):
+        answers[place] = Reported(not because, because)
     if newest:
         rows = [{"machine": m, "number": n, "now": now} for m, n in newest.items()]
         connection.execute(_NOTE, rows)
     return answers
 
 
-def _noted(connection: Connection, machine: str, run: Run, now: float) -> Reported:
-    because = runs.note(connection, machine, run, now)
-    if not because and run.finished is not None:
-        what = f"{run.kind.value} {run.status.value}"
-        audit.append(connection, now, machine, what, run.id, {})
-    return Reported(not because, because)
+def _noted(connection: Connection, said: Sequence[tuple[int, str, Run]], now: float) -> list[str]:
+    """Why each run is not kept, "" where it is. Their ends are written down."""
+    if not said:
+        return []
+    answers = runs.note_all(connection, [(machine, run) for _, machine, run in said], now)
+    ended = [
+        Said(machine, f"{run.kind.value} {run.status.value}", run.id, {})
+        for (_, machine, run), because in zip(said, answers, strict=True)
+        if not because and run.finished is not None
+    ]
+    audit.append_all(connection, now, ended)
+    return answers

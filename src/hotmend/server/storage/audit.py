@@ -6,11 +6,11 @@ the tree's peaks), and the roots of full subtrees are kept for proofs (``audit_n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from hotmend.model import merkle
 from hotmend.model.audit_log import Checked, Entry, digest_of, leaf_of
@@ -20,9 +20,12 @@ from hotmend.server.storage.tables import audit, audit_head, audit_nodes
 _PAGE = 1000
 _TAKE = (
     update(audit_head)
-    .values(size=audit_head.c.size + 1)
+    .values(size=audit_head.c.size + bindparam("count"))
     .returning(audit_head.c.size, audit_head.c.digest, audit_head.c.peaks)
 )
+
+
+_PUT = update(audit_head).values(digest=bindparam("now_digest"), peaks=bindparam("now_peaks"))
 
 
 @dataclass(frozen=True)
@@ -34,20 +37,42 @@ class Head:
     root: bytes
 
 
+@dataclass(frozen=True)
+class Said:
+    """``who`` did ``what`` to ``subject``."""
+
+    who: str
+    what: str
+    subject: str
+    details: dict[str, Any]
+
+
 def append(
     connection: Connection, now: float, who: str, what: str, subject: str, details: dict[str, Any]
 ) -> None:
     """Write down that ``who`` did ``what`` to ``subject``."""
+    append_all(connection, now, [Said(who, what, subject, details)])
+
+
+def append_all(connection: Connection, now: float, said: Sequence[Said]) -> None:
+    """Write down what was done, in this order."""
+    if not said:
+        return
     # The head is written first: whoever else appends, here or in another replica, waits for it.
-    number, before, peaks = connection.execute(_TAKE).one()
-    blank = Entry(number, float(now), who, what, subject, details, "")
-    entry = replace(blank, digest=digest_of(before, blank))
-    connection.execute(insert(audit).values(**vars(entry)))
-    grown, made = merkle.appended(number - 1, _split(peaks), leaf_of(entry.digest))
-    if made:
-        rows = [{"level": level, "index": index, "hash": root} for level, index, root in made]
-        connection.execute(insert(audit_nodes), rows)
-    connection.execute(update(audit_head).values(digest=entry.digest, peaks=b"".join(grown)))
+    size, digest, peaks = connection.execute(_TAKE, {"count": len(said)}).one()
+    grown: Sequence[bytes] = _split(peaks)
+    rows, nodes = [], []
+    for number, one in enumerate(said, size - len(said) + 1):
+        blank = Entry(number, float(now), one.who, one.what, one.subject, one.details, "")
+        entry = replace(blank, digest=digest_of(digest, blank))
+        digest = entry.digest
+        rows.append(vars(entry))
+        grown, made = merkle.appended(number - 1, grown, leaf_of(digest))
+        nodes += [{"level": level, "index": index, "hash": root} for level, index, root in made]
+    connection.execute(insert(audit), rows)
+    if nodes:
+        connection.execute(insert(audit_nodes), nodes)
+    connection.execute(_PUT, {"now_digest": digest, "now_peaks": b"".join(grown)})
 
 
 def head(connection: Connection) -> Head:

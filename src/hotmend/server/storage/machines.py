@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import JSON, Connection, bindparam, delete, insert, select, update
 
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
@@ -24,6 +24,16 @@ _NOWHERE = {
     **{"time_zone": "Etc/UTC", "reboot": "IfRequired", "automatic": False, "canary": False},
     **{"domain": 0, "health_at": 0.0, "bad_at": 0.0},
 }
+
+
+_of_health = health_table.c.machine == bindparam("of")
+_told = {"told": bindparam("when"), "content": bindparam("what", type_=JSON)}
+_HEALTH = select(health_table).where(health_table.c.machine.in_(bindparam("ids", expanding=True)))
+_TELL = insert(health_table).values(machine=bindparam("of"), **_told)
+_TELL_AGAIN = update(health_table).where(_of_health).values(**_told)
+_of_machine = update(machines).where(machines.c.id == bindparam("of"))
+_WORD = _of_machine.values(health=bindparam("word"), health_at=bindparam("when"))
+_BAD = _of_machine.values(bad_at=bindparam("when"), bad_because=bindparam("wrong"))
 
 
 @dataclass(frozen=True)
@@ -118,20 +128,31 @@ def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
     )
 
 
-def set_health(connection: Connection, machine: str, said: Health, now: float) -> None:
-    """As it says it is, whole, and in the word by which the health gate goes."""
-    before = health(connection, machine)
-    word, wrong = condition(before[1] if before is not None else None, said)
-    values = {"told": now, "content": msgspec.to_builtins(said)}
-    where = health_table.c.machine == machine
-    if before is not None:
-        connection.execute(update(health_table).where(where).values(**values))
-    else:
-        connection.execute(insert(health_table).values(machine=machine, **values))
-    columns: dict[str, Any] = {"health": word.value, "health_at": now}
-    if word is Word.BAD:
-        columns |= {"bad_at": now, "bad_because": wrong[:_MOST_BECAUSE]}
-    connection.execute(update(machines).where(machines.c.id == machine).values(**columns))
+def set_health(connection: Connection, said: Sequence[tuple[str, Health]], now: float) -> None:
+    """As machines say they are, in their order: whole, and in the word by which the health gate
+    goes."""
+    rows = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
+    before = {row.machine: msgspec.convert(row.content, Health) for row in rows}
+    there = set(before)
+    contents, words = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    bad: dict[str, dict[str, Any]] = {}
+    for machine, health_ in said:
+        word, wrong = condition(before.get(machine), health_)
+        before[machine] = health_
+        contents[machine] = {"of": machine, "when": now, "what": msgspec.to_builtins(health_)}
+        words[machine] = {"of": machine, "when": now, "word": word.value}
+        if word is Word.BAD:
+            bad[machine] = {"of": machine, "when": now, "wrong": wrong[:_MOST_BECAUSE]}
+    old = [row for machine, row in contents.items() if machine in there]
+    new = [row for machine, row in contents.items() if machine not in there]
+    for statement, values in (
+        (_TELL_AGAIN, old),
+        (_TELL, new),
+        (_WORD, list(words.values())),
+        (_BAD, list(bad.values())),
+    ):
+        if values:
+            connection.execute(statement, values)
 
 
 def health(connection: Connection, machine: str) -> tuple[float, Health] | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import JSON, Connection, bindparam, delete, func, insert, select, update
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
 from hotmend.server.storage.tables import runs
@@ -17,6 +17,33 @@ _MOST_IN_A_LIST = 500
 USER = "User"
 PLATFORM = "Platform"
 KEPT_S = {RunKind.ASSESS: 7 * 86400.0, RunKind.INSTALL: 30 * 86400.0, RunKind.RESTART: 30 * 86400.0}
+
+
+_WAITING = (
+    select(runs.c.id, runs.c.machine, runs.c.request, runs.c.sent)
+    .where(runs.c.machine.in_(bindparam("machines", expanding=True)))
+    .where(runs.c.finished.is_(None), runs.c.location != "")
+    .order_by(runs.c.created)
+)
+_SEND = (
+    update(runs)
+    .where(runs.c.id.in_(bindparam("ids", expanding=True)))
+    .values(sent=bindparam("when"))
+)
+_KNOWN = select(runs.c.id, runs.c.machine, runs.c.kind, runs.c.finished).where(
+    runs.c.id.in_(bindparam("ids", expanding=True))
+)
+_CHANGE = (
+    update(runs)
+    .where(runs.c.id == bindparam("of"))
+    .values(
+        finished=bindparam("now_finished"),
+        status=bindparam("now_status"),
+        result=bindparam("now_result", type_=JSON),
+    )
+)
+# Of a run that the machine began by itself.
+_UNASKED: dict[str, Any] = {"started_by": PLATFORM, "location": "", "request": {}}
 
 
 @dataclass(frozen=True)
@@ -69,25 +96,28 @@ def ask_all(
 def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:
     """Orders that ``machine`` has not ended and does not know, in the order in which they were
     asked for. An answer may be lost: what was sent once is sent again."""
-    wanted = (runs.c.machine == machine) & runs.c.finished.is_(None) & _asked()
-    if known:
-        wanted &= runs.c.id.not_in(known)
-    found = connection.execute(
-        select(runs.c.id, runs.c.request).where(wanted).order_by(runs.c.created)
-    )
-    orders = [msgspec.convert(row.request, Order) for row in found]
-    if orders:
-        connection.execute(
-            update(runs)
-            .where(runs.c.id.in_([order.id for order in orders]), runs.c.sent.is_(None))
-            .values(sent=now)
-        )
+    return waiting_of(connection, {machine: known}, now)[machine]
+
+
+def waiting_of(
+    connection: Connection, known: Mapping[str, Sequence[str]], now: float
+) -> dict[str, list[Order]]:
+    """As ``waiting``, of each machine by what it knows."""
+    orders: dict[str, list[Order]] = {machine: [] for machine in known}
+    new: list[str] = []
+    for row in connection.execute(_WAITING, {"machines": list(known)}):
+        if row.id not in known[row.machine]:
+            orders[row.machine].append(msgspec.convert(row.request, Order))
+            if row.sent is None:
+                new.append(row.id)
+    if new:
+        connection.execute(_SEND, {"ids": new, "when": now})
     return orders
 
 
 def with_orders(connection: Connection, machines: Sequence[str]) -> set[str]:
     """Those of ``machines`` for which an order waits that was never given."""
-    wanted = runs.c.finished.is_(None) & runs.c.sent.is_(None) & _asked()
+    wanted = runs.c.finished.is_(None) & runs.c.sent.is_(None) & (runs.c.location != "")
     if len(machines) <= 100:
         wanted &= runs.c.machine.in_(machines)
     return {row.machine for row in connection.execute(select(runs.c.machine).where(wanted))} & set(
@@ -97,36 +127,42 @@ def with_orders(connection: Connection, machines: Sequence[str]) -> set[str]:
 
 def note(connection: Connection, machine: str, run: Run, now: float) -> str:
     """Keep what a machine says of a run; "" or why it is not kept."""
-    row = connection.execute(select(runs).where(runs.c.id == run.id)).first()
-    content = msgspec.to_builtins(run)
-    finished = now if run.finished is not None else None
-    if row is None:
-        connection.execute(
-            insert(runs).values(
-                id=run.id,
-                machine=machine,
-                kind=run.kind.value,
-                started_by=PLATFORM,
-                location="",
-                request={},
-                created=now,
-                sent=now,
-                finished=finished,
-                status=run.status.value,
-                result=content,
-            )
-        )
-        return ""
-    if row.machine != machine or row.kind != run.kind.value:
-        return "the run is another machine's"
-    if row.finished is not None:
-        return "the run has ended"
-    connection.execute(
-        update(runs)
-        .where(runs.c.id == run.id)
-        .values(finished=finished, status=run.status.value, result=content)
-    )
-    return ""
+    return note_all(connection, [(machine, run)], now)[0]
+
+
+def note_all(connection: Connection, said: Sequence[tuple[str, Run]], now: float) -> list[str]:
+    """As ``note``, of many (machine, run)s in their order, with a few statements for all."""
+    ids = sorted({run.id for _, run in said})
+    known = {
+        row.id: (row.machine, row.kind, row.finished is not None)
+        for row in connection.execute(_KNOWN, {"ids": ids})
+    }
+    answers, new, changed = [], dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
+    for machine, run in said:
+        owner, kind, ended = known.get(run.id, (machine, run.kind.value, False))
+        if (owner, kind) != (machine, run.kind.value):
+            answers.append("the run is another machine's")
+            continue
+        if ended:
+            answers.append("the run has ended")
+            continue
+        answers.append("")
+        over = run.finished is not None
+        values = {"finished": now if over else None, "status": run.status.value}
+        values["result"] = msgspec.to_builtins(run)
+        if run.id in new:
+            new[run.id] |= values
+        elif run.id in known:
+            changed[run.id] = {"of": run.id, **{f"now_{k}": v for k, v in values.items()}}
+        else:
+            new[run.id] = {**_UNASKED, "id": run.id, "machine": machine, "kind": kind, **values}
+            new[run.id] |= {"created": now, "sent": now}
+        known[run.id] = (machine, kind, over)
+    if new:
+        connection.execute(insert(runs), list(new.values()))
+    if changed:
+        connection.execute(_CHANGE, list(changed.values()))
+    return answers
 
 
 def get(connection: Connection, identifier: str) -> Kept | None:
@@ -213,10 +249,6 @@ def forget_old(connection: Connection, now: float) -> int:
 def new_id() -> str:
     """Nobody can guess it."""
     return str(uuid.uuid4())
-
-
-def _asked() -> Any:
-    return runs.c.location != ""
 
 
 def _kept(row: Any) -> Kept | None:
