@@ -170,7 +170,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class QuietServer(http.server.ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client that hangs up in the middle of endless data is right to."""
 
@@ -179,7 +179,7 @@ class _Server(http.server.ThreadingHTTPServer):
 def serving(folder: Path) -> Iterator[str]:
     """The folder by HTTP on loopback; its URL."""
     handler = functools.partial(_Quiet, directory=str(folder))
-    server = _Server(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
