@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from agent.hostile import BEGAN, NEWER, OLDER, ControlPlane, Mischief, Signed, Victim, publish
@@ -116,13 +117,16 @@ def _attack(signed: Signed, plane: ControlPlane, machines: int) -> tuple[list[st
     wrongs: list[str] = []
     done: list[str] = []
 
+    number = int(os.environ.get("HOTMEND_SEED") or random.randrange(1 << 32))
+    print(f"seed: HOTMEND_SEED={number}")
+
+    @seed(number)
     @settings(
         max_examples=machines,
         deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
-        print_blob=True,
     )
     @given(_STEPS)
     def machine(steps: list[tuple[bytes, Mischief, int]]) -> None:
