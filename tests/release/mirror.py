@@ -7,6 +7,7 @@ import http.server
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -170,16 +171,18 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class QuietServer(http.server.ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A client that hangs up in the middle of endless data is right to."""
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(
+    folder: Path, kind: type[http.server.SimpleHTTPRequestHandler] = _Quiet
+) -> Iterator[str]:
     """The folder by HTTP on loopback; its URL."""
-    handler = functools.partial(_Quiet, directory=str(folder))
-    server = _Server(("127.0.0.1", 0), handler)
+    handler = functools.partial(kind, directory=str(folder))
+    server = QuietServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -188,3 +191,21 @@ def serving(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def dripping(folder: Path, slow: str, pause_s: float) -> Iterator[str]:
+    """The same, but the file named ``slow`` comes a byte at a time, with a pause after each."""
+
+    class Dripping(_Quiet):
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            if Path(self.path).name != slow:
+                super().copyfile(source, outputfile)
+                return
+            while byte := source.read(1):
+                outputfile.write(byte)
+                outputfile.flush()
+                time.sleep(pause_s)
+
+    with serving(folder, Dripping) as url:
+        yield url

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,12 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from securesystemslib.signer import Signer
+from securesystemslib.signer import Key, Signer
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, TargetFile, Targets
 
 from hotmend.release.errors import RepositoryError
 from hotmend.release.repository import client
 from hotmend.release.repository.client import Place
-from release.mirror import EVIL, GOOD, LATER, NAME, ROLES, Mirror, attacker, begin, serving
+from release.mirror import (
+    EVIL,
+    GOOD,
+    LATER,
+    NAME,
+    ROLES,
+    Mirror,
+    attacker,
+    begin,
+    dripping,
+    serving,
+)
 
 _numbers = itertools.count()
 _PAST = datetime.now(UTC) - timedelta(days=1)
@@ -325,11 +338,90 @@ def test_a_delegation_that_the_client_was_not_to_follow(mirror: Mirror) -> None:
     assert_never_wrong(mirror, noticed=True)
 
 
+def test_a_role_that_two_others_delegate_to(mirror: Mirror) -> None:
+    """A diamond, and all signatures are right: through ``careless``, for other files, the shared
+    role's key is a stranger's; for our file only ``careful`` counts, with keys of the publishers.
+    What was verified by the one way must not be believed by the other."""
+    stranger = attacker()
+    target = mirror.plant()
+    online, careful = mirror.keys["online"], _right(mirror, "targets")
+    ways = {
+        "careful": ([signer.public_key for signer in careful], [NAME], careful),
+        "careless": ([stranger.public_key], ["other.*"], careful[:1]),
+    }
+    _delegate(mirror, "targets", [(way, keys[:1], paths) for way, (keys, paths, _) in ways.items()])
+    for way, (keys, paths, signers) in ways.items():
+        made = Metadata(Targets(expires=_LATER))
+        made.signed.delegations = _delegations([("shared", keys, paths)])
+        for signer in [stranger] if way == "careless" else signers:
+            made.sign(signer, append=True)
+        (mirror.metadata / f"1.{way}.json").write_bytes(made.to_bytes())
+    shared = Metadata(Targets(expires=_LATER))
+    shared.signed.targets = {NAME: target, "other.bin": TargetFile(3, {"sha256": "00" * 32}, "o")}
+    shared.sign(stranger)
+    (mirror.metadata / "1.shared.json").write_bytes(shared.to_bytes())
+    _index(mirror, online, [*ways, "shared"])
+    view = client.View(mirror.place)
+    with pytest.raises(RepositoryError, match="404"):  # the stranger's file is found, by its way
+        view.download("other.bin", mirror.downloads)
+    with pytest.raises(RepositoryError, match="Unsigned"):
+        view.download(NAME, mirror.downloads)
+    assert_never_wrong(mirror, noticed=True)
+
+
+_LATER = datetime.now(UTC) + timedelta(days=9)
+_Roles = list[tuple[str, list[Key], list[str]]]
+
+
+def _delegations(roles: _Roles) -> Delegations:
+    made = {
+        name: DelegatedRole(name, [key.keyid for key in keys], len(keys), False, paths)
+        for name, keys, paths in roles
+    }
+    return Delegations({k.keyid: k for _, keys, _ in roles for k in keys}, roles=made)
+
+
+def _delegate(mirror: Mirror, role: str, roles: _Roles) -> None:
+    def change(signed: Any) -> None:
+        signed.version += 1
+        signed.delegations = _delegations(roles)
+
+    mirror.forge(role, change, _right(mirror, role))
+
+
+def _index(mirror: Mirror, online: Signer, names: list[str]) -> None:
+    """A snapshot that knows these roles, too, and a timestamp for it."""
+    version = int(mirror.file("targets").name.partition(".")[0])
+
+    def change(signed: Any) -> None:
+        signed.version += 1
+        signed.meta["targets.json"] = MetaFile(version)
+        signed.meta |= {f"{name}.json": MetaFile(1) for name in names}
+
+    mirror.forge("snapshot", change, [online])
+    _point_the_timestamp(mirror)
+
+
 @pytest.mark.parametrize("name", ["../../escape", "/etc/escape", "a/../../b", "..", "no such"])
 def test_a_target_that_is_named_like_a_path(mirror: Mirror, name: str, tmp_path: Path) -> None:
     with pytest.raises(RepositoryError):
         client.download(mirror.place, name, tmp_path / "into")
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("role", ["timestamp", "bin"])
+def test_a_byte_at_a_time(mirror: Mirror, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slow retrieval: never so long silent that a socket would time out."""
+    monkeypatch.setattr(client, "_PATIENCE_S", 0.3)
+    name = mirror.file(role).name
+    with dripping(mirror.folder, name, pause_s=0.05) as url:
+        mirror.place = Place(mirror.place.metadata, f"{url}/metadata/", f"{url}/targets/")
+        began = time.monotonic()
+        assert_never_wrong(mirror, noticed=True)
+        assert time.monotonic() - began < 5
+    with dripping(mirror.folder, "no such file", pause_s=0.05) as url:
+        mirror.place = Place(mirror.place.metadata, f"{url}/metadata/", f"{url}/targets/")
+        assert mirror.download() == LATER, "the control"
 
 
 def test_staleness_is_an_alarm_after_two_polls(mirror: Mirror) -> None:

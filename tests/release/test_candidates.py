@@ -67,8 +67,26 @@ def test_a_baseline_is_lines_and_a_wrong_one_is_named() -> None:
         "nginx": "1.22.1-9+deb12u9",
         "libxml2": "2.9.14",
     }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "libxml2",
+        "a b c",
+        "-o=APT::x=1",
+        "--force=1",
+        "nginx=--force",
+        "Nginx=1",
+        "nginx=",
+        "=1",
+        "x=1",
+    ],
+)
+def test_a_line_that_names_no_package_and_version_is_refused(line: str) -> None:
+    """They become words of apt-get's command line."""
     with pytest.raises(CatalogueError, match="ours, line 2"):
-        archive.baseline_in("nginx=1\nlibxml2\n", "ours")
+        archive.baseline_in(f"nginx=1\n{line}\n", "ours")
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="there is no apt")

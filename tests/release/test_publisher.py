@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tuf.api.metadata import DelegatedRole, Delegations
 
 from hotmend.release.errors import RepositoryError
 from hotmend.release.repository import client, keys
 from hotmend.release.repository.client import Place
 from hotmend.release.repository.publisher import Keys, Repository
 from release.mirror import GOOD, LATER, NAME, Mirror, attacker, begin, serving
+from release.test_policy import TEXT as POLICY
 
 _SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 
@@ -140,6 +143,48 @@ def _rotate(mirror: Mirror, old: dict[str, object]) -> None:
         now,
     )
     mirror.sign_and_publish(now)
+
+
+def test_a_policy_that_agents_could_not_read_is_not_published(tmp_path: Path) -> None:
+    begin(tmp_path)
+    repository = Repository(tmp_path / "repository")
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps(POLICY | {"windows": [{"opens": "22:00"}]}))
+    with pytest.raises(RepositoryError, match=r"policy\.json would stop every agent"):
+        repository.add([file], datetime.now(UTC))
+    assert not repository.missing(), "nothing is staged"
+    file.write_text(json.dumps(POLICY))
+    assert repository.add([file], datetime.now(UTC)) == ["policy.json"]
+
+
+def test_a_release_that_is_none_is_not_published(tmp_path: Path) -> None:
+    begin(tmp_path)
+    file = tmp_path / "release.json"
+    for content in (b"{}", b"\xff", b"[" * 50_000):
+        file.write_bytes(content)
+        with pytest.raises(RepositoryError, match=r"release\.json"):
+            Repository(tmp_path / "repository").add([file], datetime.now(UTC))
+
+
+@pytest.mark.parametrize("role", ["targets", "bin"])
+def test_nobody_signs_a_delegation_by_accident(tmp_path: Path, role: str) -> None:
+    """Somebody slipped one into the folder that goes from signer to signer."""
+    signers = begin(tmp_path)
+    repository = Repository(tmp_path / "repository")
+    now = datetime.now(UTC)
+    name = repository.bin_of(NAME) if role == "bin" else role
+    signed = repository.to_change(name, now)
+    key = attacker().public_key
+    way = DelegatedRole("way", [key.keyid], 1, False, ["*"])
+    signed.delegations = Delegations({key.keyid: key}, roles={"way": way})
+    repository.stage(name, signed)
+    with pytest.raises(RepositoryError, match="delegates to roles other than the hash bins"):
+        repository.sign(signers["targets1"])
+    with pytest.raises(RepositoryError, match="delegates to roles other than the hash bins"):
+        repository.publish(signers["online"], now)
+    (repository.staged / f"{name}.json").unlink()
+    repository.extend(now)
+    assert repository.sign(signers["targets1"]) == ["targets"], "the control"
 
 
 def test_thresholds_that_cannot_be_met_are_refused(tmp_path: Path) -> None:

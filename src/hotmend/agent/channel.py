@@ -21,8 +21,7 @@ from hotmend.release.catalogue import Patch
 from hotmend.release.debian_catalogue import of_update
 from hotmend.release.errors import NotReleased, ReleaseError
 from hotmend.release.parity import Update
-from hotmend.release.repository import client
-from hotmend.release.repository.client import Place
+from hotmend.release.repository.client import Place, View
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,16 @@ def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
     found: dict[str, Available] = {}
     problems: list[str] = []
     known: list[tuple[draft.Draft, datetime | None]] = []
-    for name in releases:
+    names = list(releases)
+    if not names:
+        return Looked((), ())
+    try:
+        view = View(place)
+    except ReleaseError as error:
+        return Looked((), (str(error),))
+    for name in names:
         try:
-            fetched = client.download(place, name, downloads)
+            fetched = view.download(name, downloads)
             text = fetched.path.read_text(encoding="utf-8")
             known.append((draft.decode(text, name), fetched.released))
         except NotReleased as error:
@@ -64,7 +70,7 @@ def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
     for release, released in sorted(known, key=lambda one: one[0].month):
         for update in release.updates:
             try:
-                found[update.package] = _available(place, update, released, downloads)
+                found[update.package] = _available(view, update, released, downloads)
             except (ReleaseError, HotpatchError, OSError) as error:
                 problems.append(f"{update.hotpatch}: {error}")
     return Looked(tuple(found.values()), tuple(problems))
@@ -75,7 +81,7 @@ def rules(place: Place, downloads: Path) -> Known:
     when the repository has none any more: whoever hides it gains nothing."""
     kept = downloads / policy.TARGET
     try:
-        client.download(place, policy.TARGET, downloads)
+        View(place).download(policy.TARGET, downloads)
         return policy.parse(kept.read_text(encoding="utf-8"))
     except (ReleaseError, OSError, UnicodeDecodeError) as error:
         if kept.exists():
@@ -92,12 +98,10 @@ def available(update: Update, data: bytes, released: datetime | None = None) -> 
     return Available(update, package, live[0] if data and live else None, hotpatch, data, released)
 
 
-def _available(
-    place: Place, update: Update, released: datetime | None, downloads: Path
-) -> Available:
+def _available(view: View, update: Update, released: datetime | None, downloads: Path) -> Available:
     if not update.hotpatch:
         return available(update, b"", released)
-    fetched = client.download(place, update.hotpatch, downloads)
+    fetched = view.download(update.hotpatch, downloads)
     # A hotpatch that was published anew is as old as that, whatever the release says.
     both = None if released is None or fetched.released is None else max(released, fetched.released)
     return available(update, fetched.path.read_bytes(), both)

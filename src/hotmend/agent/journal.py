@@ -41,7 +41,9 @@ class Journal:
             self._connection.close()
 
     def take(self, order: Order) -> bool:
-        """Whether it is new."""
+        """Whether it is new. One without a name could never be known to have ended: it is none."""
+        if not order.id:
+            return False
         with self._writing() as connection:
             done = connection.execute(
                 "INSERT OR IGNORE INTO orders (id, content) VALUES (?, ?)",

@@ -11,6 +11,7 @@ import click
 
 from hotmend.cli import exit_codes
 from hotmend.cli.errors import CommandError
+from hotmend.cli.files import read_text
 from hotmend.release import archive
 from hotmend.release.baseline import Package, Place, compare
 from hotmend.surgery.ledger import Ledger, State
@@ -81,7 +82,7 @@ def install(file: Path, dry_run: bool) -> None:
 
 
 def _compared(file: Path) -> list[Package]:
-    baseline = archive.baseline_in(file.read_text(encoding="utf-8"), file.name)
+    baseline = archive.baseline_in(read_text(file), file.name)
     if not baseline:
         raise CommandError(f"{file} names no package; write package=version")
     return compare(baseline, archive.installed())

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hotmend.cli.errors import CommandError
+from hotmend.cli.files import read_text
 from hotmend.release import history
 from hotmend.release.calendar import Entry, calendar, restart_needed_by
 from hotmend.release.ics import ics
@@ -34,7 +35,7 @@ def command(
     year = year or now.year
     releases = history.shipped()
     if table is not None:
-        releases += history.parse(table.read_text(encoding="utf-8"), table.name)
+        releases += history.parse(read_text(table), table.name)
     names = history.products(releases)
     if product is not None:
         names = history.products(history.of_product(releases, product))

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hotmend.cli.errors import CommandError
+from hotmend.cli.files import read_text
 from hotmend.release import archive, catalogue_table, draft, history
 from hotmend.release.catalogue import Offer, Patch, State, from_history, offers, undo
 from hotmend.release.debian_catalogue import HOTPATCH, from_draft
@@ -68,9 +69,9 @@ def _patches(
     if product is not None:
         patches += from_history(history.of_product(history.shipped(), product))
     for path in drafts:
-        patches += from_draft(draft.decode(path.read_text(encoding="utf-8"), path.name))
+        patches += from_draft(draft.decode(read_text(path), path.name))
     for path in tables:
-        patches += catalogue_table.parse(path.read_text(encoding="utf-8"), path.name)
+        patches += catalogue_table.parse(read_text(path), path.name)
     twice = [name for name, n in Counter(patch.article for patch in patches).items() if n > 1]
     if twice:
         raise CommandError(f"{', '.join(twice)} is in more than one catalogue")

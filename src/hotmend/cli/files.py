@@ -15,3 +15,13 @@ def read_hotpatch(path: Path) -> bytes:
             return file.read(MAX_FILE + 1)
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_text(path: Path) -> str:
+    """A text file of somebody's own. Raises CommandError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is not text: byte {error.start} is not UTF-8") from None

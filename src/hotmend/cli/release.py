@@ -32,7 +32,7 @@ from hotmend.build.proof import (
 )
 from hotmend.cli import exit_codes
 from hotmend.cli.errors import CommandError
-from hotmend.cli.files import read_hotpatch
+from hotmend.cli.files import read_hotpatch, read_text
 from hotmend.cli.output import write_atomically
 from hotmend.hotpatch.codec import decode, encode
 from hotmend.model.advisory import AdvisoryVerdict
@@ -133,7 +133,7 @@ def plan(
 @click.option("--json", "as_object", is_flag=True, help="One JSON object on stdout.")
 def parity(file: Path, as_markdown: bool, as_object: bool) -> None:
     """Every advisory of the month against what the hotpatches of the draft FILE carry."""
-    release = draft.decode(file.read_text(encoding="utf-8"), file.name)
+    release = draft.decode(read_text(file), file.name)
     if as_markdown:
         proposal = propose(release.updates)
         click.echo(report.markdown(release.title, proposal), nl=False)
@@ -197,7 +197,7 @@ def _behind(
     """(everything in the channel, the packages that are behind)."""
     channel = archive.in_folder(folder) if folder is not None else archive.in_suite(suite or "")
     if baseline is not None:
-        known = archive.baseline_in(baseline.read_text(encoding="utf-8"), baseline.name)
+        known = archive.baseline_in(read_text(baseline), baseline.name)
     else:
         known = archive.baseline_of(channel) if folder is not None else archive.installed()
     behind = [c for c in candidates(known, channel) if not only or c.package in only]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from hotmend.release.candidates import Available
 from hotmend.release.errors import CatalogueError
 
 _APT_S = 300
+# What becomes a word of apt-get's command line is a package and a version, and no option.
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]*")
 
 
 def in_folder(folder: Path) -> list[Available]:
@@ -48,7 +52,7 @@ def baseline_in(text: str, name: str) -> dict[str, str]:
         words = line.partition("#")[0].replace("=", " ", 1).split()
         if not words:
             continue
-        if len(words) != 2:
+        if len(words) != 2 or not _NAME.fullmatch(words[0]) or not _VERSION.fullmatch(words[1]):
             raise CatalogueError(f"{name}, line {number}: write package=version, not {line!r}")
         found[words[0]] = words[1]
     return found

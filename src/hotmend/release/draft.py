@@ -45,7 +45,7 @@ def decode(text: str, name: str) -> Draft:
             month=Month.parse(content["month"]),
             updates=tuple(_update(row) for row in content["updates"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CatalogueError(f"{name} is not a release's draft: {error!r}") from None
 
 

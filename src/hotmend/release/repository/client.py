@@ -121,23 +121,35 @@ def poll(place: Place) -> Poll:
     return result
 
 
+class View:
+    """The repository as its metadata is now: everything fetched through one view is of one
+    snapshot. Everything raises RepositoryError."""
+
+    def __init__(self, place: Place) -> None:
+        self._updater = _updated(place)
+        self._targets_url = place.targets_url
+
+    def download(self, name: str, folder: Path) -> Downloaded:
+        """Fetch a target into ``folder`` and verify it. Raises NotReleased, too."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            target = self._updater.get_targetinfo(name)
+            if target is None:
+                raise NotReleased(f"the repository has no {name}")
+            if target.length > MAX_TARGET:
+                raise RepositoryError(f"{name} has {target.length:,} bytes; more than is fetched")
+            # Below a name of its own: what a target is called is the publisher's word, not a path.
+            path = str(folder / Path(name).name)
+            found = self._updater.find_cached_target(target, path)
+            found = found or self._updater.download_target(target, path, self._targets_url)
+            return Downloaded(Path(found), custom.released(target))
+        except (DownloadError, TufError, OSError, ValueError) as error:
+            raise RepositoryError(_sentence(error, name)) from None
+
+
 def download(place: Place, name: str, folder: Path) -> Downloaded:
-    """Fetch a target into ``folder`` and verify it. Raises NotReleased, RepositoryError."""
-    updater = _updated(place)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        target = updater.get_targetinfo(name)
-        if target is None:
-            raise NotReleased(f"the repository has no {name}")
-        if target.length > MAX_TARGET:
-            raise RepositoryError(f"{name} has {target.length:,} bytes; more than is fetched")
-        # Below a name of its own: what a target is called is the publisher's word, not a path.
-        path = folder / Path(name).name
-        found = updater.find_cached_target(target, str(path))
-        found = found or updater.download_target(target, str(path), place.targets_url)
-        return Downloaded(Path(found), custom.released(target))
-    except (DownloadError, TufError, OSError, ValueError) as error:
-        raise RepositoryError(_sentence(error, name)) from None
+    """One target through a view of its own. Raises NotReleased, RepositoryError."""
+    return View(place).download(name, folder)
 
 
 def _updated(place: Place) -> Updater:
