@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+_SECRETS = ("adminPassword", "customData")
+
 
 class ResourceBody(BaseModel):
     """A tracked resource, as PUT sends it. What is not named here is kept as it comes."""
@@ -40,6 +42,11 @@ class InstallBody(BaseModel):
 def content(body: BaseModel) -> dict[str, Any]:
     """What was sent, and no more."""
     return body.model_dump(exclude_unset=True)
+
+
+def without_secrets(profile: dict[str, Any]) -> dict[str, Any]:
+    """An ``osProfile`` without what is never kept nor given back."""
+    return {name: value for name, value in profile.items() if name not in _SECRETS}
 
 
 def merged(old: Any, new: Any) -> Any:

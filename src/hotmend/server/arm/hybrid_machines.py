@@ -142,6 +142,7 @@ def written(
 
 def _check_settings(body: Body) -> None:
     patch_settings.check_connected(body["properties"])
+    patch_settings.image_of(body["properties"])
     if machine_support.platform(TYPE, body) != "AzureLocal":
         return
     if hybrid_view.wanted(body) is False:

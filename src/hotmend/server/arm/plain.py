@@ -16,7 +16,7 @@ from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
 from hotmend.server.arm import groups, pages, patch_settings
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import ResourceBody, content
+from hotmend.server.arm.bodies import ResourceBody, content, without_secrets
 from hotmend.server.arm.virtual_machines import EXISTS, GROUP, exists, found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
@@ -27,13 +27,14 @@ from hotmend.server.storage.resources import Resource
 AVAILABILITY_SET = "Microsoft.Compute/availabilitySets"
 SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
 _COMPUTE = (AVAILABILITY_SET, SCALE_SET)
-_NETWORK = tuple(
+NETWORK = tuple(
     f"Microsoft.Network/{kind}"
     for kind in (
         *("virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"),
+        "loadBalancers",
     )
 )
-TYPES = (*_COMPUTE, *_NETWORK)
+TYPES = (*_COMPUTE, *NETWORK)
 _MOST_UPDATE_DOMAINS = 20
 
 
@@ -102,6 +103,10 @@ def written(
     properties = dict(wanted.get("properties") or {})
     if identifier.type == SCALE_SET:
         _check_scale_set(properties)
+        profile = properties.get("virtualMachineProfile") or {}
+        if profile.get("osProfile"):
+            safe = {**profile, "osProfile": without_secrets(profile["osProfile"])}
+            properties["virtualMachineProfile"] = safe
     if identifier.type == AVAILABILITY_SET:
         _check_domains(properties)
     body = {
@@ -141,7 +146,8 @@ def _check_scale_set(properties: dict[str, Any]) -> None:
     image = patch_settings.image_of(profile)
     row = support.find(rows, "Azure", image) if image is not None else None
     settings = patch_settings.windows_settings(profile)
-    hot = row is not None and row.hotpatch
+    # The flag is Windows'; what Hotmend itself hotpatches needs none.
+    hot = row is not None and row.hotpatch and row.os == "Windows"
     uniform = properties.get("orchestrationMode", "Uniform") == "Uniform"
     if uniform and (hot or settings.get("enableHotpatching") is True):
         raise ArmError(

@@ -14,7 +14,7 @@ from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
 from hotmend.server.arm import groups, pages, patch_settings
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, without_secrets
 from hotmend.server.arm.instance_view import instance_view
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.control import Control
@@ -30,7 +30,6 @@ _READ, _WRITE = f"{TYPE}/read", f"{TYPE}/write"
 # Answered by the server, never taken from a client.
 _OWN = ("vmId", "timeCreated", "provisioningState", "instanceView")
 EXISTS: dict[int | str, dict[str, Any]] = {204: {}, 404: {}}
-_SECRETS = ("adminPassword", "customData")
 
 
 def router(control: Control, access: Access) -> APIRouter:
@@ -127,11 +126,8 @@ def written(
     patch_settings.check(properties, own or None, rows)
     _check_sets(connection, properties)
     now = control.clock()
-    profile = dict(properties.get("osProfile") or {})
-    for secret in _SECRETS:
-        profile.pop(secret, None)
-    if profile:
-        properties["osProfile"] = profile
+    if properties.get("osProfile"):
+        properties["osProfile"] = without_secrets(properties["osProfile"])
     for name in _OWN:
         properties.pop(name, None)
     properties |= {
