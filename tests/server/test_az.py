@@ -140,7 +140,7 @@ def test_a_scale_set_by_a_template(az: Az) -> None:
     refused = az.fails(*create, *uniform, code=1)
     assert "'Uniform' cannot be hotpatched" in refused.stderr
     flexible = ("--image", "debian:debian-12:12:latest", "--orchestration-mode", "Flexible")
-    made = az(*create, *flexible)["vmss"]
+    [made] = az(*create, *flexible).values()
     assert (made["orchestrationMode"], made["provisioningState"]) == ("Flexible", "Succeeded")
     shown = az("vmss", "show", "-g", "az1", "-n", "ss1")
     assert shown["virtualMachineProfile"]["osProfile"]["adminUsername"] == "hotmend"

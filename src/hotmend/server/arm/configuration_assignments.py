@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 from hotmend.server.arm import groups, scope_filter, subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import content, merged
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.maintenance_configurations import TYPE as CONFIGURATION
-from hotmend.server.arm.virtual_machines import GROUP, found
+from hotmend.server.arm.virtual_machines import found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name, parsed

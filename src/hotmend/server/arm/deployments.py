@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from hotmend.fleet import support
-from hotmend.server.arm import groups, plain, subscriptions, virtual_machines
+from hotmend.server.arm import common_routes, groups, plain, subscriptions, virtual_machines
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.arm.template_expressions import ExpressionError, evaluated, is_expression
@@ -26,7 +26,7 @@ from hotmend.server.storage import resources
 from hotmend.server.storage.resources import Resource
 
 TYPE = "Microsoft.Resources/deployments"
-_PATH = f"{virtual_machines.GROUP}/providers/{TYPE}/{{name}}"
+_PATH = f"{common_routes.GROUP}/providers/{TYPE}/{{name}}"
 _MOST_RESOURCES = 800
 
 

@@ -6,16 +6,17 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import groups, hybrid_view, machine_support, pages, patch_settings
+from hotmend.server.arm import common_routes, groups, hybrid_view, machine_support, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.instance_view import instance_view
-from hotmend.server.arm.virtual_machines import EXISTS, GROUP, check_place, exists, found
+from hotmend.server.arm.virtual_machines import check_place, found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
@@ -66,42 +67,13 @@ def router(control: Control, access: Access) -> APIRouter:
                 answer["properties"]["instanceView"] = _view(control, connection, identifier)
         return answer
 
-    @routes.head(f"{PATH}/{{name}}", response_class=Response, responses=EXISTS, **access.to(_READ))
-    def there(subscription: str, group: str, name: str) -> Response:
-        return exists(control, ResourceId(subscription, group, TYPE, name))
-
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        status_code=204,
-        response_class=Response,
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-
-        def work(connection: Connection) -> None:
-            machines.remove(connection, identifier.key)
-            resources.remove(connection, identifier)
-
-        control.database.write(work)
-        return Response(status_code=204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, "", several)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group, several)
-
     def one(connection: Connection, resource: Resource) -> Body:
         return several(connection, [resource])[0]
 
     def several(connection: Connection, known: Sequence[Resource]) -> list[Body]:
         return shown(control, connection, known)
 
+    common_routes.add(routes, control, access, TYPE, shown=several, gone=204)
     return routes
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
@@ -16,10 +16,11 @@ from hotmend.fleet import schedule
 from hotmend.fleet.regions import normalised
 from hotmend.fleet.schedule import Schedule
 from hotmend.model.agent_messages import Order
-from hotmend.server.arm import groups, install_request, pages
+from hotmend.server.arm import common_routes, groups, install_request
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
-from hotmend.server.arm.virtual_machines import GROUP, check_place, found
+from hotmend.server.arm.common_routes import GROUP
+from hotmend.server.arm.virtual_machines import check_place, found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
@@ -71,27 +72,7 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             return found(connection, ResourceId(subscription, group, TYPE, name)).as_json()
 
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        response_class=Response,
-        responses={204: {}},
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-        gone = control.database.write(lambda c: resources.remove(c, identifier))
-        return Response(status_code=200 if gone else 204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group)
-
+    common_routes.add(routes, control, access, TYPE)
     return routes
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import groups, pages, patch_settings
+from hotmend.server.arm import common_routes, groups, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, without_secrets
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.instance_view import instance_view
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.control import Control
@@ -24,12 +25,10 @@ from hotmend.server.storage import machines, resources, runs
 from hotmend.server.storage.resources import Resource
 
 TYPE = "Microsoft.Compute/virtualMachines"
-GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 PATH = f"{GROUP}/providers/{TYPE}"
 _READ, _WRITE = f"{TYPE}/read", f"{TYPE}/write"
 # Answered by the server, never taken from a client.
 _OWN = ("vmId", "timeCreated", "provisioningState", "instanceView")
-EXISTS: dict[int | str, dict[str, Any]] = {204: {}, 404: {}}
 
 
 def router(control: Control, access: Access) -> APIRouter:
@@ -79,35 +78,7 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             return _instance_view(control, connection, found(connection, identifier))
 
-    @routes.head(f"{PATH}/{{name}}", response_class=Response, responses=EXISTS, **access.to(_READ))
-    def there(subscription: str, group: str, name: str) -> Response:
-        return exists(control, ResourceId(subscription, group, TYPE, name))
-
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        response_class=Response,
-        responses={204: {}},
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-
-        def work(connection: Connection) -> bool:
-            machines.remove(connection, identifier.key)
-            return resources.remove(connection, identifier)
-
-        return Response(status_code=200 if control.database.write(work) else 204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group)
-
+    common_routes.add(routes, control, access, TYPE)
     return routes
 
 
@@ -169,13 +140,6 @@ def found(connection: Connection, identifier: ResourceId) -> Resource:
             "https://aka.ms/ARMResourceNotFoundFix",
         )
     return resource
-
-
-def exists(control: Control, identifier: ResourceId) -> Response:
-    """204 or 404, as clients ask with HEAD."""
-    with control.database.reading() as connection:
-        there = resources.get(connection, identifier) is not None
-    return Response(status_code=204 if there else 404)
 
 
 def _check_sets(connection: Connection, properties: dict[str, Any]) -> None:
