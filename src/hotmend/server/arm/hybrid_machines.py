@@ -15,8 +15,7 @@ from hotmend.server.arm import common_routes, groups, hybrid_view, machine_suppo
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
 from hotmend.server.arm.common_routes import GROUP
-from hotmend.server.arm.instance_view import instance_view
-from hotmend.server.arm.virtual_machines import check_place, found
+from hotmend.server.arm.virtual_machines import check_place, found, view_of
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
@@ -62,9 +61,10 @@ def router(control: Control, access: Access) -> APIRouter:
     def get(subscription: str, group: str, name: str, request: Request) -> dict[str, Any]:
         identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            answer = one(connection, found(connection, identifier))
+            resource = found(connection, identifier)
+            answer = one(connection, resource)
             if request.query_params.get("$expand", "").lower() == "instanceview":
-                answer["properties"]["instanceView"] = _view(control, connection, identifier)
+                answer["properties"]["instanceView"] = view_of(control, connection, resource)
         return answer
 
     def one(connection: Connection, resource: Resource) -> Body:
@@ -133,15 +133,3 @@ def _check_settings(body: Body) -> None:
             "Azure Local. Use Group Policy, SConfig or another patch manager.",
             "patchSettings.patchMode",
         )
-
-
-def _view(control: Control, connection: Connection, identifier: ResourceId) -> Body:
-    agent = machines.of_resource(connection, identifier.key)
-    if agent is None:
-        return instance_view(None, None, None, control.clock())
-    return instance_view(
-        agent,
-        runs.latest(connection, agent.id, RunKind.ASSESS),
-        runs.latest(connection, agent.id, RunKind.INSTALL),
-        control.clock(),
-    )

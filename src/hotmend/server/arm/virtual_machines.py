@@ -68,7 +68,7 @@ def router(control: Control, access: Access) -> APIRouter:
             if request.query_params.get("$expand", "").lower() == "instanceview":
                 shown["properties"] = {
                     **shown["properties"],
-                    "instanceView": _instance_view(control, connection, resource),
+                    "instanceView": view_of(control, connection, resource),
                 }
         return shown
 
@@ -76,7 +76,7 @@ def router(control: Control, access: Access) -> APIRouter:
     def view(subscription: str, group: str, name: str) -> dict[str, Any]:
         identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            return _instance_view(control, connection, found(connection, identifier))
+            return view_of(control, connection, found(connection, identifier))
 
     common_routes.add(routes, control, access, TYPE)
     return routes
@@ -154,10 +154,12 @@ def _check_sets(connection: Connection, properties: dict[str, Any]) -> None:
         found(connection, parsed(target))
 
 
-def _instance_view(control: Control, connection: Connection, resource: Resource) -> dict[str, Any]:
+def view_of(control: Control, connection: Connection, resource: Resource) -> dict[str, Any]:
+    """The instance view of a machine of either kind."""
     machine = machines.of_resource(connection, resource.id.key)
-    if machine is None:
-        return instance_view(None, None, None, control.clock())
-    assessed = runs.latest(connection, machine.id, RunKind.ASSESS)
-    installed = runs.latest(connection, machine.id, RunKind.INSTALL)
-    return instance_view(machine, assessed, installed, control.clock())
+    settings = patch_settings.settings_of(resource.body["properties"])
+    assessed = installed = None
+    if machine is not None:
+        assessed = runs.latest(connection, machine.id, RunKind.ASSESS)
+        installed = runs.latest(connection, machine.id, RunKind.INSTALL)
+    return instance_view(machine, assessed, installed, control.clock(), settings)
