@@ -18,11 +18,11 @@ from hotmend.fleet.schedule import Schedule
 from hotmend.model.agent_messages import Order
 from hotmend.server.arm import common_routes, groups, install_request
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, object_in
 from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.virtual_machines import check_place, found
 from hotmend.server.control import Control
-from hotmend.server.errors import ArmError
+from hotmend.server.errors import ArmError, invalid
 from hotmend.server.resource_id import ResourceId, checked_name
 from hotmend.server.storage import resources
 from hotmend.server.storage.resources import Resource
@@ -98,7 +98,7 @@ def _written(
     location = normalised(wanted["location"])
     check_place(identifier, before, location)
     if len(identifier.group) + len(identifier.name) >= _MOST_NAME:
-        raise _invalid(
+        raise invalid(
             "The names of the resource group and the configuration have fewer than 128 characters "
             "together.",
             "name",
@@ -126,15 +126,15 @@ def _written(
 def _check_words(properties: Body) -> None:
     scope = properties.get("maintenanceScope")
     if scope != SCOPE:
-        raise _invalid(
+        raise invalid(
             f"The maintenanceScope '{str(scope)[:40]}' is not supported: Hotmend maintains guests, "
             f"maintenanceScope '{SCOPE}'.",
             "maintenanceScope",
         )
     if properties["visibility"] not in _VISIBILITIES:
-        raise _invalid(f"'visibility' is one of {', '.join(_VISIBILITIES)}.", "visibility")
-    if _object(properties, "extensionProperties").get("InGuestPatchMode") not in _PATCH_MODES:
-        raise _invalid(
+        raise invalid(f"'visibility' is one of {', '.join(_VISIBILITIES)}.", "visibility")
+    if object_in(properties, "extensionProperties").get("InGuestPatchMode") not in _PATCH_MODES:
+        raise invalid(
             f"extensionProperties.InGuestPatchMode must be User or Platform for maintenanceScope "
             f"'{SCOPE}'.",
             "extensionProperties.InGuestPatchMode",
@@ -143,22 +143,22 @@ def _check_words(properties: Body) -> None:
 
 def _check_window(properties: Body, before: Resource | None, now: datetime) -> None:
     """It must not open, and must not have been about to open, in less than 15 minutes."""
-    window = _object(properties, "maintenanceWindow")
+    window = object_in(properties, "maintenanceWindow")
     if not window:
-        if _object(properties, "extensionProperties")["InGuestPatchMode"] == "User":
-            raise _invalid(
+        if object_in(properties, "extensionProperties")["InGuestPatchMode"] == "User":
+            raise invalid(
                 "maintenanceWindow must be given for InGuestPatchMode 'User'.", "maintenanceWindow"
             )
         return
     try:
         wanted = schedule.parsed(window)
     except ValueError as error:
-        raise _invalid(f"maintenanceWindow: {error}.", "maintenanceWindow") from None
+        raise invalid(f"maintenanceWindow: {error}.", "maintenanceWindow") from None
     known = window_of(before) if before is not None else None
     if (known is None or known.start != wanted.start or known.zone != wanted.zone) and (
         schedule.too_soon(wanted, now)
     ):
-        raise _invalid(
+        raise invalid(
             "maintenanceWindow: startDateTime must be at least 15 minutes after the schedule is "
             "made or changed.",
             "maintenanceWindow.startDateTime",
@@ -187,8 +187,8 @@ def _check_count(connection: Connection, subscription: str, location: str) -> No
 
 def _order(properties: Body, identifier: str) -> Order:
     """By the same rules as an installation that a person asks for. Raises ArmError."""
-    patches = _object(properties, "installPatches")
-    window = _object(properties, "maintenanceWindow")
+    patches = object_in(properties, "installPatches")
+    window = object_in(properties, "maintenanceWindow")
     hours, _, minutes = str(window.get("duration", "03:55")).partition(":")
     request = {
         "rebootSetting": patches.get("rebootSetting", "IfRequired"),
@@ -197,14 +197,3 @@ def _order(properties: Body, identifier: str) -> Order:
         "maximumDuration": f"PT{hours}H{minutes}M",
     }
     return install_request.parsed(request, identifier)
-
-
-def _object(holder: Body, name: str) -> Body:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _invalid(f"'{name}' is an object.", name)
-    return value or {}
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)
