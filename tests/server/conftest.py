@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import ssl
 import threading
@@ -105,6 +106,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("there is no PostgreSQL: apt-get install postgresql")
     with postgres.running(tmp_path_factory.mktemp("pg") / "cluster") as url:
         yield url
+
+
+# What takes minutes on either database; by default it runs on the embedded one.
+_SLOW = ("test_az", "test_schemathesis")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("HOTMEND_FULL"):
+        return
+    for item in items:
+        if item.path.stem in _SLOW and "postgresql" in item.name:
+            item.add_marker(pytest.mark.skip(reason="on PostgreSQL with --full"))
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

@@ -53,7 +53,14 @@ def az(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Az:
     made("cloud", "register", "-n", "Hotmend", "--endpoint-resource-manager", plane.base)
     made("cloud", "set", "-n", "Hotmend")
     tenant = plane.control.folder.tenant
-    words = ("--service-principal", "-u", plane.client, "-p", plane.secret, "--tenant", tenant)
+    words = (
+        "--service-principal",
+        "-u",
+        plane.client,
+        f"--password={plane.secret}",
+        "--tenant",
+        tenant,
+    )
     accounts = made("login", *words)
     assert [a["id"] for a in accounts] == [plane.subscription]
     group = made("group", "create", "-n", "az1", "-l", "westeurope")
@@ -124,9 +131,51 @@ def test_assess_install_restart(plane: Plane, az: Az, tmp_path: Path) -> None:
         assert az("vm", "restart", *place)["status"] == "Succeeded"
 
 
-def test_rest(plane: Plane, az: Az) -> None:
+def test_a_scale_set_by_a_template(az: Az) -> None:
+    create = (
+        *("vmss", "create", "-g", "az1", "-n", "ss1", "--instance-count", "1"),
+        *("--admin-username", "hotmend", "--admin-password", "Aa1!aaaaaaaaaa"),
+    )
+    uniform = ("--image", IMAGE, "--orchestration-mode", "Uniform")
+    refused = az.fails(*create, *uniform, code=1)
+    assert "'Uniform' cannot be hotpatched" in refused.stderr
+    flexible = ("--image", "debian:debian-12:12:latest", "--orchestration-mode", "Flexible")
+    [made] = az(*create, *flexible).values()
+    assert (made["orchestrationMode"], made["provisioningState"]) == ("Flexible", "Succeeded")
+    shown = az("vmss", "show", "-g", "az1", "-n", "ss1")
+    assert shown["virtualMachineProfile"]["osProfile"]["adminUsername"] == "hotmend"
+    assert "adminPassword" not in shown["virtualMachineProfile"]["osProfile"]
+
+
+def test_what_needs_a_hypervisor(plane: Plane, az: Az, tmp_path: Path) -> None:
+    enrolled(plane, "azpower", tmp_path)
+    place = ("-g", "fleet", "-n", "azpower")
+    az("vm", "start", *place)  # it runs
+    refused = az.fails("vm", "deallocate", *place, code=1)
+    assert "OperationNotAllowed" in refused.stderr and "no hypervisor" in refused.stderr
+
+
+def test_rest(plane: Plane, az: Az, tmp_path: Path) -> None:
     path = f"/subscriptions/{plane.subscription}/resourcegroups/az1?api-version=2024-11-01"
     assert az("rest", "--method", "get", "--url", path)["location"] == "westeurope"
+    machine = enrolled(plane, "azgraph", tmp_path)
+    assert machine.report(machine.assessed("seen-by-az", PATCH)).accepted
+    query = (
+        "patchassessmentresources | where id contains '/azgraph/' and type has 'softwarepatches' "
+        "| project name = properties.patchName, classifications = properties.classifications"
+    )
+    answer = az(
+        *("rest", "--method", "post", "--body", json.dumps({"query": query})),
+        *("--url", "/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01"),
+    )
+    assert answer["data"] == [{"name": PATCH.name, "classifications": ["Security"]}]
+    machine_path = f"{path.partition('?')[0]}/providers/Microsoft.HybridCompute/machines/own"
+    body = {"location": "westeurope", "properties": {"osType": "linux"}}
+    made = az(
+        *("rest", "--method", "put", "--body", json.dumps(body)),
+        *("--url", f"{machine_path}?api-version=2025-01-13"),
+    )
+    assert (made["name"], made["properties"]["status"]) == ("own", "Disconnected")
 
 
 def _assessed(machine: Machine, order: str) -> Run:

@@ -87,6 +87,8 @@ def test_a_machine_from_beginning_to_end(compute: ComputeManagementClient) -> No
     assert "Vm1" in [vm.name for vm in vms.list("rg1")]
     assert "Vm1" in [vm.name for vm in vms.list_all()]
     view = vms.instance_view("rg1", "vm1")
+    [mode] = view.patch_status.configuration_statuses
+    assert mode.code == "PatchModeConfigurationState/Pending", "no agent has enrolled"
     assert [s.code for s in view.statuses] == ["ProvisioningState/succeeded", "PowerState/unknown"]
     expanded = vms.get("rg1", "vm1", expand="instanceView")
     assert expanded.instance_view.vm_agent.statuses[0].display_status == "Not Ready"
@@ -124,6 +126,10 @@ def test_assess_and_install_are_the_machines_own_results(
     status = view.patch_status
     assert status.available_patch_summary.assessment_activity_id
     assert status.last_patch_installation_summary.installed_patch_count == 1
+    assert {s.code for s in status.configuration_statuses} == {
+        "PatchModeConfigurationState/Ready",
+        "AssessmentModeConfigurationState/Ready",
+    }
     assert "PowerState/running" in [s.code for s in view.statuses]
 
 

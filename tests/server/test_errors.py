@@ -95,6 +95,40 @@ GOOD = body(patchMode="AutomaticByPlatform", enableHotpatching=True)
             "The patchMode 'AutomaticByOS' is invalid. For patchMode 'AutomaticByOS', the property "
             "'enableAutomaticUpdates' must be set to true.",
         ),
+        (
+            body(PLAIN, patchMode="Manual"),
+            f"{TARGET}.patchMode",
+            "The patchMode 'Manual' is invalid. For patchMode 'Manual', the property "
+            "'enableAutomaticUpdates' must be set to false.",
+        ),
+        (
+            body(PLAIN, agent=False, patchMode="AutomaticByPlatform"),
+            f"{TARGET}.patchMode",
+            "The patchMode 'AutomaticByPlatform' is invalid. For patchMode 'AutomaticByPlatform', "
+            "the property 'provisionVMAgent' must be set to true.",
+        ),
+        (
+            body(PLAIN, patchMode="Sometimes"),
+            f"{TARGET}.patchMode",
+            "The value 'Sometimes' of 'patchMode' is invalid; it is one of Manual, AutomaticByOS, "
+            "AutomaticByPlatform.",
+        ),
+        (
+            body(PLAIN, patchMode="AutomaticByPlatform", assessmentMode="Hourly"),
+            f"{TARGET}.assessmentMode",
+            "The value 'Hourly' of 'assessmentMode' is invalid; it is one of ImageDefault, "
+            "AutomaticByPlatform.",
+        ),
+        (
+            body(
+                PLAIN,
+                patchMode="AutomaticByPlatform",
+                automaticByPlatformSettings={"rebootSetting": "NeverReboot"},
+            ),
+            f"{TARGET}.rebootSetting",
+            "The value 'NeverReboot' of 'rebootSetting' is invalid; it is one of Unknown, "
+            "IfRequired, Never, Always.",
+        ),
     ],
 )
 def test_a_machine_that_breaks_a_rule(
@@ -109,6 +143,91 @@ def test_a_machine_that_breaks_a_rule(
     right = plane.call("PUT", path, GOOD)
     assert right.status == 201
     assert plane.call("DELETE", path).status == 200
+
+
+def linux(**settings: Any) -> Any:
+    image = {"publisher": "debian", "offer": "debian-12", "sku": settings.pop("sku", "12")}
+    configuration = {"provisionVMAgent": settings.pop("agent", True), "patchSettings": settings}
+    return {
+        "location": "westeurope",
+        "properties": {
+            "osProfile": {"linuxConfiguration": configuration},
+            "storageProfile": {"imageReference": image},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (linux(patchMode="AutomaticByPlatform"), ""),
+        (linux(patchMode="ImageDefault"), ""),
+        (
+            linux(patchMode="Manual"),
+            "The value 'Manual' of 'patchMode' is invalid; it is one of ImageDefault, "
+            "AutomaticByPlatform.",
+        ),
+        (linux(sku="7", patchMode="AutomaticByPlatform"), NOT_SUPPORTED),
+        (
+            linux(agent=False, patchMode="AutomaticByPlatform"),
+            "The patchMode 'AutomaticByPlatform' is invalid. For patchMode 'AutomaticByPlatform', "
+            "the property 'provisionVMAgent' must be set to true.",
+        ),
+    ],
+)
+def test_linux_has_modes_of_its_own(plane: Plane, wanted: Any, message: str) -> None:
+    answer = plane.call("PUT", f"{RULES}/linux", wanted)
+    if not message:
+        assert answer.status in (200, 201)
+        return
+    error = answer.body["error"]
+    assert (answer.status, error["code"], error["message"]) == (400, "InvalidParameter", message)
+    assert error["target"] == "linuxConfiguration.patchSettings.patchMode"
+
+
+@pytest.mark.parametrize(
+    ("updates", "modes"),
+    [
+        (False, ("AutomaticByPlatform", "Manual", "AutomaticByPlatform")),
+        (True, ("AutomaticByPlatform", "AutomaticByOS", "AutomaticByPlatform")),
+    ],
+)
+def test_modes_that_may_be_exchanged(plane: Plane, updates: bool, modes: tuple[str, ...]) -> None:
+    path = f"{RULES}/modes{updates}"
+    for mode in modes:
+        answer = plane.call("PUT", path, body(PLAIN, updates=updates, patchMode=mode))
+        assert answer.status in (200, 201), (mode, answer.body)
+    never = "AutomaticByOS" if not updates else "Manual"
+    answer = plane.call("PUT", path, body(PLAIN, updates=updates, patchMode=never))
+    assert (answer.status, answer.body["error"]["code"]) == (400, "InvalidParameter")
+    assert f"The patchMode '{never}' is invalid." in answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize("action", ["start", "powerOff", "deallocate", "restart", "assessPatches"])
+def test_what_a_machine_without_an_agent_cannot_do(plane: Plane, action: str) -> None:
+    assert plane.call("PUT", f"{RULES}/bare", GOOD).status in (200, 201)
+    answer = plane.call("POST", f"{RULES}/bare/{action}")
+    assert (answer.status, answer.body["error"]["code"]) == (409, "OperationNotAllowed")
+    why = "hotmend enroll" if action in ("restart", "assessPatches") else "no hypervisor"
+    assert why in answer.body["error"]["message"]
+
+
+def test_lists_come_in_pages(plane: Plane) -> None:
+    place = "resourceGroups/paged"
+    assert plane.call("PUT", place, {"location": "westeurope"}).status in (200, 201)
+    for number in range(5):
+        answer = plane.call("PUT", f"{RULES.replace('rules', 'paged')}/vm{number}", GOOD)
+        assert answer.status in (200, 201)
+    path, names = f"{RULES.replace('rules', 'paged')}?$top=2&api-version=2026-04-01", []
+    while path:
+        page = plane.call("GET", path).body
+        assert len(page["value"]) <= 2
+        names += [one["name"] for one in page["value"]]
+        path = page.get("nextLink", "").removeprefix(plane.base)
+        assert not path or "api-version=2026-04-01" in path
+    assert names == [f"vm{number}" for number in range(5)]
+    wrong = plane.call("GET", f"{RULES}?$top=0")
+    assert (wrong.status, wrong.body["error"]["target"]) == (400, "$top")
 
 
 def test_automatic_updates_are_chosen_once(plane: Plane) -> None:

@@ -38,3 +38,8 @@ class ArmError(Exception):
         if self.details:
             content["details"] = [detail._content() for detail in self.details]
         return content
+
+
+def invalid(message: str, target: str = "") -> ArmError:
+    """What a request says makes no sense at ``target``."""
+    return ArmError(400, "InvalidParameter", message, target)

@@ -21,7 +21,7 @@ _WORDS = (
     *("assessPatches", "installPatches", "start", "restart", "powerOff", "deallocate", "reapply"),
     *("redeploy", "virtualNetworks", "networkInterfaces", "networkSecurityGroups"),
     *("maintenanceConfigurations", "configurationAssignments", "applyUpdates", "updates"),
-    *("publicIPAddresses", "subnets", "disks", "storageAccounts"),
+    *("publicIPAddresses", "loadBalancers", "subnets", "disks", "storageAccounts"),
 )
 _CANONICAL = {word.lower(): word for word in _WORDS}
 

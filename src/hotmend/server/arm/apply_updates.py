@@ -25,11 +25,12 @@ from hotmend.server.arm import (
     subscriptions,
 )
 from hotmend.server.arm.access import Access
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.configuration_assignments import RESOURCE
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.arm.maintenance_configurations import SCOPE
 from hotmend.server.arm.patch_settings import settings_of
-from hotmend.server.arm.virtual_machines import GROUP, found
+from hotmend.server.arm.virtual_machines import found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, parsed

@@ -6,6 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hotmend.server.errors import invalid
+
+_SECRETS = ("adminPassword", "customData")
+
 
 class ResourceBody(BaseModel):
     """A tracked resource, as PUT sends it. What is not named here is kept as it comes."""
@@ -40,6 +44,21 @@ class InstallBody(BaseModel):
 def content(body: BaseModel) -> dict[str, Any]:
     """What was sent, and no more."""
     return body.model_dump(exclude_unset=True)
+
+
+def object_in(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    """``holder``'s object of that name; empty where there is none. Raises ArmError."""
+    value = holder.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(f"'{name}' is an object.", name)
+    return value
+
+
+def without_secrets(profile: dict[str, Any]) -> dict[str, Any]:
+    """An ``osProfile`` without what is never kept nor given back."""
+    return {name: value for name, value in profile.items() if name not in _SECRETS}
 
 
 def merged(old: Any, new: Any) -> Any:

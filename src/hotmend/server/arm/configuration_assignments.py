@@ -13,10 +13,11 @@ from sqlalchemy import Connection
 from hotmend.server.arm import groups, scope_filter, subscriptions
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import content, merged
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.maintenance_configurations import TYPE as CONFIGURATION
-from hotmend.server.arm.virtual_machines import GROUP, found
+from hotmend.server.arm.virtual_machines import found
 from hotmend.server.control import Control
-from hotmend.server.errors import ArmError
+from hotmend.server.errors import ArmError, invalid
 from hotmend.server.resource_id import ResourceId, checked_name, parsed
 from hotmend.server.storage import audit, maintenance
 from hotmend.server.storage.maintenance import Assignment
@@ -207,13 +208,13 @@ class _Assignments:
         """The one that is named: there, and one that the caller may read."""
         text = properties.get("maintenanceConfigurationId")
         if not isinstance(text, str):
-            raise _invalid(
+            raise invalid(
                 "'maintenanceConfigurationId' is the id of a maintenance configuration.",
                 "maintenanceConfigurationId",
             )
         identifier = parsed(text)
         if identifier.type.lower() != CONFIGURATION.lower():
-            raise _invalid(
+            raise invalid(
                 f"'{text[:200]}' is not the id of a maintenance configuration.",
                 "maintenanceConfigurationId",
             )
@@ -240,12 +241,12 @@ def shown(assignment: Assignment) -> Body:
 def _target(connection: Connection, place: str, properties: Body) -> str:
     identifier = parsed(place)
     if identifier.type.lower() not in _ASSIGNABLE:
-        raise _invalid(
+        raise invalid(
             f"Resources of type '{identifier.type[:80]}' are not maintained.", "resourceId"
         )
     stated = properties.get("resourceId")
     if stated is not None and str(stated).lower().strip("/") != place.lower().strip("/"):
-        raise _invalid("'resourceId' is another resource than the address names.", "resourceId")
+        raise invalid("'resourceId' is another resource than the address names.", "resourceId")
     return found(connection, identifier).id.key
 
 
@@ -281,7 +282,3 @@ def _kept(connection: Connection, place: str, name: str) -> Assignment:
 
 def _identifier(place: str, name: str) -> str:
     return f"{place}/providers/{TYPE}/{name}"
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)

@@ -1,13 +1,12 @@
 """``Microsoft.Resources/deployments``: az makes machines by a template, not by PUT.
 
-What az writes is understood: literal resources, ``[parameters('…')]``, ``[variables('…')]``,
-``[resourceId(…)]`` and ``dependsOn``. Any other expression is refused, not guessed.
+What az writes is understood: literal resources, ``dependsOn``, outputs, and the expressions of
+``template_expressions``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastapi import APIRouter
@@ -16,18 +15,18 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from hotmend.fleet import support
-from hotmend.server.arm import groups, plain, virtual_machines
+from hotmend.server.arm import common_routes, groups, plain, subscriptions, virtual_machines
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.long_running import timestamp
+from hotmend.server.arm.template_expressions import ExpressionError, evaluated, is_expression
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, canonical, checked_name
 from hotmend.server.storage import resources
+from hotmend.server.storage.resources import Resource
 
 TYPE = "Microsoft.Resources/deployments"
-_PATH = f"{virtual_machines.GROUP}/providers/{TYPE}/{{name}}"
-_CALL = re.compile(r"\[(parameters|variables)\('([^']+)'\)\]")
-_RESOURCE_ID = re.compile(r"\[resourceId\('([^']+)',\s*'([^']+)'\)\]")
+_PATH = f"{common_routes.GROUP}/providers/{TYPE}/{{name}}"
 _MOST_RESOURCES = 800
 
 
@@ -49,16 +48,16 @@ def router(control: Control, access: Access) -> APIRouter:
 
         def work(connection: Connection) -> dict[str, Any]:
             groups.found(connection, subscription, group)
-            made = [
-                str(_deploy(control, connection, subscription, group, resource))
-                for resource in _in_order(_filled(body.properties, subscription, group))
-            ]
+            made = {}
+            for resource in _in_order(_filled(body.properties, subscription, group)):
+                done = _deploy(control, connection, subscription, group, resource)
+                made[str(done.id).lower()] = done
             properties = {
                 "provisioningState": "Succeeded",
                 "mode": body.properties.get("mode", "Incremental"),
                 "timestamp": timestamp(control.clock()),
-                "outputs": {},
-                "outputResources": [{"id": one} for one in made],
+                "outputs": _outputs(body.properties, subscription, group, made),
+                "outputResources": [{"id": str(one.id)} for one in made.values()],
             }
             shown = {"properties": properties}
             return resources.put(connection, identifier, shown, control.clock()).as_json()
@@ -90,7 +89,9 @@ def _deploy(
     subscription: str,
     group: str,
     resource: dict[str, Any],
-) -> ResourceId:
+) -> Resource:
+    if str(resource.get("type")).count("/") > 1:
+        return _deploy_part(control, connection, subscription, group, resource)
     known = {kind.lower(): kind for kind in (*plain.TYPES, virtual_machines.TYPE)}
     kind = known.get(str(resource.get("type", "")).lower())
     if kind is None:
@@ -107,10 +108,36 @@ def _deploy(
     }
     wanted.setdefault("location", "global")
     if kind == virtual_machines.TYPE:
-        virtual_machines.written(control, connection, identifier, wanted, support.shipped())
-    else:
-        plain.written(control, connection, identifier, wanted)
-    return identifier
+        rows = support.shipped()
+        return virtual_machines.written(control, connection, identifier, wanted, rows)[0]
+    return plain.written(control, connection, identifier, wanted)[0]
+
+
+def _deploy_part(
+    control: Control,
+    connection: Connection,
+    subscription: str,
+    group: str,
+    resource: dict[str, Any],
+) -> Resource:
+    """A part of a network's resource, such as loadBalancers/inboundNatRules: kept in it."""
+    kind, _, part = str(resource["type"]).rpartition("/")
+    owner, _, name = str(resource.get("name", "")).partition("/")
+    known = {kind.lower(): kind for kind in plain.NETWORK}
+    if kind.lower() not in known or not name:
+        raise ArmError(
+            400,
+            "InvalidTemplateDeployment",
+            f"Resources of type '{str(resource['type'])[:80]}' cannot be deployed here.",
+        )
+    identifier = ResourceId(subscription, group, known[kind.lower()], checked_name(owner))
+    body = virtual_machines.found(connection, identifier).body
+    before = body["properties"].get(part)
+    known_parts = before if isinstance(before, list) else []
+    others = [p for p in known_parts if not isinstance(p, dict) or p.get("name") != name]
+    made = {"name": checked_name(name), "properties": resource.get("properties") or {}}
+    whole = {**body, "properties": {**body["properties"], part: [*others, made]}}
+    return plain.written(control, connection, identifier, whole)[0]
 
 
 def _filled(properties: dict[str, Any], subscription: str, group: str) -> list[dict[str, Any]]:
@@ -128,6 +155,11 @@ def _filled(properties: dict[str, Any], subscription: str, group: str) -> list[d
     }
     variables = template.get("variables")
     variables = variables if isinstance(variables, dict) else {}
+    functions = {
+        **_functions(subscription, group),
+        "parameters": values.__getitem__,
+        "variables": variables.__getitem__,
+    }
 
     def replaced(value: Any, depth: int = 0) -> Any:
         if depth > 40:
@@ -136,21 +168,52 @@ def _filled(properties: dict[str, Any], subscription: str, group: str) -> list[d
             return {name: replaced(inner, depth + 1) for name, inner in value.items()}
         if isinstance(value, list):
             return [replaced(inner, depth + 1) for inner in value]
-        if not isinstance(value, str) or not value.startswith("[") or value.startswith("[["):
+        if not isinstance(value, str) or not is_expression(value):
             return value
-        call, own = _CALL.fullmatch(value), _RESOURCE_ID.fullmatch(value)
-        if own is not None:
-            place = f"/subscriptions/{subscription}/resourceGroups/{group}"
-            return canonical(f"{place}/providers/{own[1]}/{own[2]}")
-        holder = {"parameters": values, "variables": variables}.get(call[1] if call else "", {})
-        if call is None or call[2] not in holder:
-            raise _invalid(f"the expression {value[:80]} is not understood")
-        return replaced(holder[call[2]], depth + 1)
+        try:
+            return replaced(evaluated(value, functions), depth + 1)
+        except ExpressionError as error:
+            raise _invalid(str(error)) from None
 
     filled = replaced(found)
     if not all(isinstance(resource, dict) for resource in filled):
         raise _invalid("a resource is an object")
     return list(filled)
+
+
+def _functions(subscription: str, group: str) -> dict[str, Callable[..., Any]]:
+    def resource_id(kind: str, *names: str) -> str:
+        words = kind.split("/")[1:]
+        place = f"/subscriptions/{subscription}/resourceGroups/{group}/providers"
+        pairs = (f"/{word}/{name}" for word, name in zip(words, names, strict=False))
+        return canonical(f"{place}/{kind.split('/')[0]}{''.join(pairs)}")
+
+    return {
+        "concat": lambda *parts: "".join(map(str, parts)),
+        "resourceid": resource_id,
+        "providers": lambda *_: {"apiVersions": list(subscriptions.API_VERSIONS)},
+    }
+
+
+def _outputs(
+    properties: dict[str, Any], subscription: str, group: str, made: dict[str, Resource]
+) -> dict[str, Any]:
+    """Of what the template made: ``[reference(resourceId(…), …)]``, and texts. Raises ArmError."""
+    wanted = properties["template"].get("outputs")
+    functions = {
+        **_functions(subscription, group),
+        "reference": lambda place, *_: made[place.lower()].body["properties"],
+    }
+    found = {}
+    for name, output in (wanted if isinstance(wanted, dict) else {}).items():
+        value = output.get("value") if isinstance(output, dict) else None
+        if isinstance(value, str) and is_expression(value):
+            try:
+                value = evaluated(value, functions)
+            except ExpressionError as error:
+                raise _invalid(str(error)) from None
+        found[name] = {"type": "object" if isinstance(value, dict) else "string", "value": value}
+    return found
 
 
 def _in_order(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,16 +6,16 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import groups, hybrid_view, machine_support, pages, patch_settings
+from hotmend.server.arm import common_routes, groups, hybrid_view, machine_support, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
-from hotmend.server.arm.instance_view import instance_view
-from hotmend.server.arm.virtual_machines import EXISTS, GROUP, check_place, exists, found
+from hotmend.server.arm.common_routes import GROUP
+from hotmend.server.arm.virtual_machines import check_place, found, view_of
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
@@ -61,40 +61,11 @@ def router(control: Control, access: Access) -> APIRouter:
     def get(subscription: str, group: str, name: str, request: Request) -> dict[str, Any]:
         identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            answer = one(connection, found(connection, identifier))
+            resource = found(connection, identifier)
+            answer = one(connection, resource)
             if request.query_params.get("$expand", "").lower() == "instanceview":
-                answer["properties"]["instanceView"] = _view(control, connection, identifier)
+                answer["properties"]["instanceView"] = view_of(control, connection, resource)
         return answer
-
-    @routes.head(f"{PATH}/{{name}}", response_class=Response, responses=EXISTS, **access.to(_READ))
-    def there(subscription: str, group: str, name: str) -> Response:
-        return exists(control, ResourceId(subscription, group, TYPE, name))
-
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        status_code=204,
-        response_class=Response,
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-
-        def work(connection: Connection) -> None:
-            machines.remove(connection, identifier.key)
-            resources.remove(connection, identifier)
-
-        control.database.write(work)
-        return Response(status_code=204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, "", several)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group, several)
 
     def one(connection: Connection, resource: Resource) -> Body:
         return several(connection, [resource])[0]
@@ -102,6 +73,7 @@ def router(control: Control, access: Access) -> APIRouter:
     def several(connection: Connection, known: Sequence[Resource]) -> list[Body]:
         return shown(control, connection, known)
 
+    common_routes.add(routes, control, access, TYPE, shown=several, gone=204)
     return routes
 
 
@@ -144,6 +116,7 @@ def written(
 
 def _check_settings(body: Body) -> None:
     patch_settings.check_connected(body["properties"])
+    patch_settings.image_of(body["properties"])
     if machine_support.platform(TYPE, body) != "AzureLocal":
         return
     if hybrid_view.wanted(body) is False:
@@ -162,15 +135,3 @@ def _check_settings(body: Body) -> None:
             "Azure Local. Use Group Policy, SConfig or another patch manager.",
             "patchSettings.patchMode",
         )
-
-
-def _view(control: Control, connection: Connection, identifier: ResourceId) -> Body:
-    agent = machines.of_resource(connection, identifier.key)
-    if agent is None:
-        return instance_view(None, None, None, control.clock())
-    return instance_view(
-        agent,
-        runs.latest(connection, agent.id, RunKind.ASSESS),
-        runs.latest(connection, agent.id, RunKind.INSTALL),
-        control.clock(),
-    )

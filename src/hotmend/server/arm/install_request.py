@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from hotmend.model.agent_messages import Order, RebootSetting, RunKind, Selection
 from hotmend.release.classification import Classification
-from hotmend.server.errors import ArmError
+from hotmend.server.arm.bodies import object_in
+from hotmend.server.errors import invalid
 
 MOST = timedelta(hours=4)
 _WORDS = {word.value.lower(): word.value for word in Classification}
@@ -23,7 +24,7 @@ _TIME = TypeAdapter(datetime)
 
 def parsed(body: dict[str, Any], identifier: str) -> Order:
     """The order that it asks for. Raises ArmError."""
-    windows, linux = _object(body, "windowsParameters"), _object(body, "linuxParameters")
+    windows, linux = object_in(body, "windowsParameters"), object_in(body, "linuxParameters")
     classifications = tuple(
         _classification(word)
         for parameters in (windows, linux)
@@ -40,13 +41,13 @@ def parsed(body: dict[str, Any], identifier: str) -> Order:
         *_texts(linux, "packageNameMasksToExclude"),
     )
     if not classifications and not include:
-        raise _invalid(
+        raise invalid(
             "At least one classification, or one KB number or package, must be given to install.",
             "classificationsToInclude",
         )
     without_reboot = windows.get("excludeKbsRequiringReboot") or False
     if not isinstance(without_reboot, bool):
-        raise _invalid("'excludeKbsRequiringReboot' is true or false.", "excludeKbsRequiringReboot")
+        raise invalid("'excludeKbsRequiringReboot' is true or false.", "excludeKbsRequiringReboot")
     selection = Selection(
         classifications, include, exclude, without_reboot, _published_until(windows, linux)
     )
@@ -60,13 +61,11 @@ def _duration(body: dict[str, Any]) -> timedelta:
     try:
         found = _DURATION.validate_python(value if isinstance(value, str) else None)
     except (ValidationError, OverflowError):
-        raise _invalid(
+        raise invalid(
             f"'{str(value)[:40]}' is not an ISO 8601 duration such as PT2H.", "maximumDuration"
         ) from None
     if not timedelta(0) < found <= MOST:
-        raise _invalid(
-            "The maximum duration is more than 0 and at most 4 hours.", "maximumDuration"
-        )
+        raise invalid("The maximum duration is more than 0 and at most 4 hours.", "maximumDuration")
     return found
 
 
@@ -76,7 +75,7 @@ def _reboot(body: dict[str, Any]) -> RebootSetting:
         if isinstance(value, str) and value.lower() == setting.value.lower():
             return setting
     words = ", ".join(setting.value for setting in RebootSetting)
-    raise _invalid(f"'rebootSetting' is one of {words}.", "rebootSetting")
+    raise invalid(f"'rebootSetting' is one of {words}.", "rebootSetting")
 
 
 def _published_until(*parameters: dict[str, Any]) -> float | None:
@@ -89,13 +88,13 @@ def _published_until(*parameters: dict[str, Any]) -> float | None:
         found = _TIME.validate_python(value if isinstance(value, str) else None)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except (ValidationError, OverflowError, ValueError):
-        raise _invalid(f"'{str(value)[:40]}' is not a time.", "maxPatchPublishDate") from None
+        raise invalid(f"'{str(value)[:40]}' is not a time.", "maxPatchPublishDate") from None
 
 
 def _classification(word: str) -> str:
     known = _WORDS.get(word.lower())
     if known is None:
-        raise _invalid(
+        raise invalid(
             f"'{word[:40]}' is not a classification; they are {', '.join(_WORDS.values())}.",
             "classificationsToInclude",
         )
@@ -105,7 +104,7 @@ def _classification(word: str) -> str:
 def _kb(number: str) -> str:
     digits = number.upper().removeprefix("KB")
     if not digits.isdecimal():
-        raise _invalid(f"'{number[:40]}' is not a KB number such as 5068840.", "kbNumbers")
+        raise invalid(f"'{number[:40]}' is not a KB number such as 5068840.", "kbNumbers")
     return f"KB{digits}"
 
 
@@ -114,20 +113,7 @@ def _texts(parameters: dict[str, Any], name: str) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _invalid(f"'{name}' is a list of texts.", name)
+        raise invalid(f"'{name}' is a list of texts.", name)
     if len(value) > 1000 or any(len(one) > 256 for one in value):
-        raise _invalid(f"'{name}' is too long.", name)
+        raise invalid(f"'{name}' is too long.", name)
     return tuple(value)
-
-
-def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
-    value = body.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _invalid(f"'{name}' is an object.", name)
-    return value
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)

@@ -13,9 +13,14 @@ SILENT_AFTER_S = 180.0
 
 
 def instance_view(
-    machine: Machine | None, assessed: Kept | None, installed: Kept | None, now: float
+    machine: Machine | None,
+    assessed: Kept | None,
+    installed: Kept | None,
+    now: float,
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """``machine``: None for one without an agent. What is not known is said to be unknown."""
+    """``machine``: None for one without an agent. What is not known is said to be unknown.
+    ``settings``: the machine's patchSettings."""
     power = "unknown"
     if machine is not None and now - machine.seen <= SILENT_AFTER_S:
         power = "running"
@@ -25,7 +30,10 @@ def instance_view(
             _status("ProvisioningState/succeeded", "Provisioning succeeded", now),
             _status(f"PowerState/{power}", f"VM {power}", now),
         ],
-        "patchStatus": _patch_status(assessed, installed),
+        "patchStatus": {
+            **_patch_status(assessed, installed),
+            **_configured(settings or {}, machine, now),
+        },
     }
     if machine is not None:
         facts = machine.facts
@@ -64,6 +72,21 @@ def _agent(machine: Machine | None, now: float) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _configured(settings: dict[str, Any], machine: Machine | None, now: float) -> dict[str, Any]:
+    """A mode that is the platform's is ready when there is an agent to do the platform's work."""
+    statuses = []
+    for name, kind in (("patchMode", "PatchMode"), ("assessmentMode", "AssessmentMode")):
+        mode = settings.get(name)
+        if mode is None:
+            continue
+        ready = mode != "AutomaticByPlatform" or machine is not None
+        word = "Ready" if ready else "Pending"
+        code = f"{kind}ConfigurationState"
+        when = machine.seen if machine is not None else now
+        statuses.append(_status(f"{code}/{word}", f"Status_{code}_{word}", when))
+    return {"configurationStatuses": statuses} if statuses else {}
 
 
 def _patch_status(assessed: Kept | None, installed: Kept | None) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 from hotmend.fleet import hotpatch_status, support
 from hotmend.server.arm import machine_support
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, object_in
 from hotmend.server.arm.hybrid_machines import PATH, TYPE
 from hotmend.server.arm.hybrid_view import HOTPATCH, Body, features_of, profile_shown
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.arm.virtual_machines import found
 from hotmend.server.control import Control
-from hotmend.server.errors import ArmError
+from hotmend.server.errors import ArmError, invalid
 from hotmend.server.resource_id import ResourceId
 from hotmend.server.storage import machines, resources
 from hotmend.server.storage.machines import Machine
@@ -120,23 +120,23 @@ def _written(
 ) -> Body:
     """The profile as it is kept. Raises ArmError."""
     kept = {} if new else before
-    product = _object(wanted, "productProfile")
+    product = object_in(wanted, "productProfile")
     asked = product.get("productFeatures")
     if asked is not None and not isinstance(asked, list):
-        raise _invalid("'productFeatures' is a list.", "productFeatures")
+        raise invalid("'productFeatures' is a list.", "productFeatures")
     if product.get("productType") not in (None, *_PRODUCTS):
-        raise _invalid(f"'productType' is one of {', '.join(_PRODUCTS)}.", "productType")
+        raise invalid(f"'productType' is one of {', '.join(_PRODUCTS)}.", "productType")
     features = {one["name"]: one for one in features_of(before)}
     for one in asked or ():
         name = one.get("name") if isinstance(one, dict) else None
         if name != HOTPATCH:
-            raise _invalid(
+            raise invalid(
                 f"The feature '{str(name)[:40]}' is not known; there is '{HOTPATCH}'.",
                 "productFeatures",
             )
         features[HOTPATCH] = _feature(resource, machine, features.get(HOTPATCH), one, now)
     profile = merged(kept, {k: v for k, v in wanted.items() if k != "provisioningState"})
-    own = dict(_object(profile, "productProfile"))
+    own = dict(object_in(profile, "productProfile"))
     if "subscriptionStatus" in product:
         own["subscriptionStatus"] = "Enabled" if _on(product) else "Disabled"
     own["productFeatures"] = list(features.values())
@@ -151,7 +151,7 @@ def _feature(
         return before
     if not on:
         if before is None:
-            raise _invalid("Hotpatch cannot be disenrolled: it is not enrolled.", HOTPATCH)
+            raise invalid("Hotpatch cannot be disenrolled: it is not enrolled.", HOTPATCH)
         return {**before, "subscriptionStatus": "Disabling", "disenrollmentDate": timestamp(now)}
     facts = machine.facts if machine is not None else None
     why = hotpatch_status.ineligible(
@@ -166,7 +166,7 @@ def _on(wanted: Body) -> bool:
     """PUT says Enabled and Disabled, PATCH Enable and Disable; either is taken from both."""
     status = str(wanted.get("subscriptionStatus", "")).lower()
     if status not in (*_ON, *_OFF):
-        raise _invalid("'subscriptionStatus' is Enable or Disable.", "subscriptionStatus")
+        raise invalid("'subscriptionStatus' is Enable or Disable.", "subscriptionStatus")
     return status in _ON
 
 
@@ -195,14 +195,3 @@ def _missing(identifier: ResourceId) -> ArmError:
         f"'{identifier.group}' was not found. For more details please go to "
         "https://aka.ms/ARMResourceNotFoundFix",
     )
-
-
-def _object(holder: Body, name: str) -> Body:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _invalid(f"'{name}' is an object.", name)
-    return value or {}
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from hotmend.model.agent_messages import Order, RebootSetting, RunKind
-from hotmend.server.arm import hybrid_machines, install_request, orders, virtual_machines
+from hotmend.server.arm import common_routes, hybrid_machines, install_request, orders
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import InstallBody, content
 from hotmend.server.arm.instance_view import SILENT_AFTER_S
@@ -72,7 +72,7 @@ def router(control: Control, access: Access) -> APIRouter:
 
 
 def _add_patching(routes: APIRouter, control: Control, access: Access, kind: str) -> None:
-    path = f"{virtual_machines.GROUP}/providers/{kind}/{{name}}"
+    path = f"{common_routes.GROUP}/providers/{kind}/{{name}}"
 
     @routes.post(
         f"{path}/assessPatches",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
@@ -16,12 +16,13 @@ from hotmend.fleet import schedule
 from hotmend.fleet.regions import normalised
 from hotmend.fleet.schedule import Schedule
 from hotmend.model.agent_messages import Order
-from hotmend.server.arm import groups, install_request, pages
+from hotmend.server.arm import common_routes, groups, install_request
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
-from hotmend.server.arm.virtual_machines import GROUP, check_place, found
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, object_in
+from hotmend.server.arm.common_routes import GROUP
+from hotmend.server.arm.virtual_machines import check_place, found
 from hotmend.server.control import Control
-from hotmend.server.errors import ArmError
+from hotmend.server.errors import ArmError, invalid
 from hotmend.server.resource_id import ResourceId, checked_name
 from hotmend.server.storage import resources
 from hotmend.server.storage.resources import Resource
@@ -71,27 +72,7 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             return found(connection, ResourceId(subscription, group, TYPE, name)).as_json()
 
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        response_class=Response,
-        responses={204: {}},
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-        gone = control.database.write(lambda c: resources.remove(c, identifier))
-        return Response(status_code=200 if gone else 204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group)
-
+    common_routes.add(routes, control, access, TYPE)
     return routes
 
 
@@ -117,7 +98,7 @@ def _written(
     location = normalised(wanted["location"])
     check_place(identifier, before, location)
     if len(identifier.group) + len(identifier.name) >= _MOST_NAME:
-        raise _invalid(
+        raise invalid(
             "The names of the resource group and the configuration have fewer than 128 characters "
             "together.",
             "name",
@@ -145,15 +126,15 @@ def _written(
 def _check_words(properties: Body) -> None:
     scope = properties.get("maintenanceScope")
     if scope != SCOPE:
-        raise _invalid(
+        raise invalid(
             f"The maintenanceScope '{str(scope)[:40]}' is not supported: Hotmend maintains guests, "
             f"maintenanceScope '{SCOPE}'.",
             "maintenanceScope",
         )
     if properties["visibility"] not in _VISIBILITIES:
-        raise _invalid(f"'visibility' is one of {', '.join(_VISIBILITIES)}.", "visibility")
-    if _object(properties, "extensionProperties").get("InGuestPatchMode") not in _PATCH_MODES:
-        raise _invalid(
+        raise invalid(f"'visibility' is one of {', '.join(_VISIBILITIES)}.", "visibility")
+    if object_in(properties, "extensionProperties").get("InGuestPatchMode") not in _PATCH_MODES:
+        raise invalid(
             f"extensionProperties.InGuestPatchMode must be User or Platform for maintenanceScope "
             f"'{SCOPE}'.",
             "extensionProperties.InGuestPatchMode",
@@ -162,22 +143,22 @@ def _check_words(properties: Body) -> None:
 
 def _check_window(properties: Body, before: Resource | None, now: datetime) -> None:
     """It must not open, and must not have been about to open, in less than 15 minutes."""
-    window = _object(properties, "maintenanceWindow")
+    window = object_in(properties, "maintenanceWindow")
     if not window:
-        if _object(properties, "extensionProperties")["InGuestPatchMode"] == "User":
-            raise _invalid(
+        if object_in(properties, "extensionProperties")["InGuestPatchMode"] == "User":
+            raise invalid(
                 "maintenanceWindow must be given for InGuestPatchMode 'User'.", "maintenanceWindow"
             )
         return
     try:
         wanted = schedule.parsed(window)
     except ValueError as error:
-        raise _invalid(f"maintenanceWindow: {error}.", "maintenanceWindow") from None
+        raise invalid(f"maintenanceWindow: {error}.", "maintenanceWindow") from None
     known = window_of(before) if before is not None else None
     if (known is None or known.start != wanted.start or known.zone != wanted.zone) and (
         schedule.too_soon(wanted, now)
     ):
-        raise _invalid(
+        raise invalid(
             "maintenanceWindow: startDateTime must be at least 15 minutes after the schedule is "
             "made or changed.",
             "maintenanceWindow.startDateTime",
@@ -206,8 +187,8 @@ def _check_count(connection: Connection, subscription: str, location: str) -> No
 
 def _order(properties: Body, identifier: str) -> Order:
     """By the same rules as an installation that a person asks for. Raises ArmError."""
-    patches = _object(properties, "installPatches")
-    window = _object(properties, "maintenanceWindow")
+    patches = object_in(properties, "installPatches")
+    window = object_in(properties, "maintenanceWindow")
     hours, _, minutes = str(window.get("duration", "03:55")).partition(":")
     request = {
         "rebootSetting": patches.get("rebootSetting", "IfRequired"),
@@ -216,14 +197,3 @@ def _order(properties: Body, identifier: str) -> Order:
         "maximumDuration": f"PT{hours}H{minutes}M",
     }
     return install_request.parsed(request, identifier)
-
-
-def _object(holder: Body, name: str) -> Body:
-    value = holder.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise _invalid(f"'{name}' is an object.", name)
-    return value or {}
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)

@@ -10,7 +10,8 @@ from typing import Any
 
 from hotmend.fleet import support
 from hotmend.fleet.support import Image, Row
-from hotmend.server.errors import ArmError
+from hotmend.server.arm.bodies import object_in
+from hotmend.server.errors import ArmError, invalid
 
 _PATCH_MODE = "windowsConfiguration.patchSettings.patchMode"
 _WINDOWS_MODES = ("Manual", "AutomaticByOS", "AutomaticByPlatform")
@@ -23,17 +24,19 @@ Body = dict[str, Any]
 
 def check(properties: Body, before: Body | None, rows: tuple[Row, ...]) -> None:
     """A machine's ``properties`` as they would be, and as they were. Raises ArmError."""
-    profile = _object(properties, "osProfile")
-    windows = _object(profile, "windowsConfiguration")
-    linux = _object(profile, "linuxConfiguration")
+    profile = object_in(properties, "osProfile")
+    windows = object_in(profile, "windowsConfiguration")
+    linux = object_in(profile, "linuxConfiguration")
     if before is not None:
-        _check_transition(windows, _object(_object(before, "osProfile"), "windowsConfiguration"))
+        _check_transition(
+            windows, object_in(object_in(before, "osProfile"), "windowsConfiguration")
+        )
     image = image_of(properties)
     row = support.find(rows, "Azure", image) if image is not None else None
     if windows or (row is not None and row.os == "Windows"):
         _check_windows(windows, row, known=image is None)
     if linux:
-        settings = _object(linux, "patchSettings")
+        settings = object_in(linux, "patchSettings")
         _check_words(settings, "linuxConfiguration.patchSettings", _LINUX_MODES)
         if settings.get("patchMode") == "AutomaticByPlatform" and image is not None and row is None:
             raise _not_supported("linuxConfiguration.patchSettings.patchMode")
@@ -43,22 +46,22 @@ def check(properties: Body, before: Body | None, rows: tuple[Row, ...]) -> None:
 def check_connected(properties: Body) -> None:
     """Of a machine that is connected by Arc: the words only, either system takes all modes. Whether
     it may be hotpatched is its licence's to say. Raises ArmError."""
-    profile = _object(properties, "osProfile")
+    profile = object_in(properties, "osProfile")
     for name in ("windowsConfiguration", "linuxConfiguration"):
-        settings = _object(_object(profile, name), "patchSettings")
+        settings = object_in(object_in(profile, name), "patchSettings")
         _check_words(settings, f"{name}.patchSettings", (*_WINDOWS_MODES, "ImageDefault"))
 
 
 def _check_windows(windows: Body, row: Row | None, *, known: bool) -> None:
     """``known``: the machine was not made from an image, so that nothing is asked of one."""
     hotpatch_image = row is not None and row.hotpatch
-    settings = _object(windows, "patchSettings")
+    settings = object_in(windows, "patchSettings")
     mode = settings.get("patchMode")
     _check_words(settings, "windowsConfiguration.patchSettings", _WINDOWS_MODES)
     if hotpatch_image and not settings:
-        raise _invalid("PatchSettings must be specified for hotpatch compatible VMs.")
+        raise invalid("PatchSettings must be specified for hotpatch compatible VMs.")
     if mode == "AutomaticByOS" and windows.get("enableAutomaticUpdates") is False:
-        raise _invalid(
+        raise invalid(
             "The patchMode 'AutomaticByOS' is invalid. For patchMode 'AutomaticByOS', the property "
             "'enableAutomaticUpdates' must be set to true.",
             _PATCH_MODE,
@@ -68,7 +71,7 @@ def _check_windows(windows: Body, row: Row | None, *, known: bool) -> None:
     if settings.get("enableHotpatching") is True:
         _check_hotpatching(windows, settings, supported=hotpatch_image or known)
     if mode == "Manual" and windows.get("enableAutomaticUpdates") is True:
-        raise _invalid(
+        raise invalid(
             "The patchMode 'Manual' is invalid. For patchMode 'Manual', the property "
             "'enableAutomaticUpdates' must be set to false.",
             _PATCH_MODE,
@@ -82,7 +85,7 @@ def _check_agent(configuration: Body, settings: Body, target: str) -> None:
         settings.get("patchMode") == "AutomaticByPlatform"
         and configuration.get("provisionVMAgent") is False
     ):
-        raise _invalid(
+        raise invalid(
             "The patchMode 'AutomaticByPlatform' is invalid. For patchMode 'AutomaticByPlatform', "
             "the property 'provisionVMAgent' must be set to true.",
             target,
@@ -92,7 +95,7 @@ def _check_agent(configuration: Body, settings: Body, target: str) -> None:
 def _check_hotpatching(windows: Body, settings: Body, *, supported: bool) -> None:
     automatic = settings.get("patchMode") == "AutomaticByPlatform"
     if windows.get("provisionVMAgent") is False or not automatic:
-        raise _invalid(
+        raise invalid(
             "EnableHotpatching cannot be set to true. For enableHotpatching, the "
             "'provisionVMAgent' must be set to true and 'patchMode' must be set to "
             "'AutomaticByPlatform'.",
@@ -100,9 +103,9 @@ def _check_hotpatching(windows: Body, settings: Body, *, supported: bool) -> Non
         )
     if not supported:
         raise _not_supported("windowsConfiguration.patchSettings.enableHotpatching")
-    platform = _object(settings, "automaticByPlatformSettings")
+    platform = object_in(settings, "automaticByPlatformSettings")
     if platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True:
-        raise _invalid(
+        raise invalid(
             "Hotpatch updates require platform safety checks. The "
             "'BypassPlatformSafetyChecksOnUserSchedule' flag must be set to false to enable "
             "hotpatching."
@@ -122,7 +125,7 @@ def _check_transition(windows: Body, before: Body) -> None:
 
 
 def _check_words(settings: Body, where: str, modes: tuple[str, ...]) -> None:
-    platform = _object(settings, "automaticByPlatformSettings")
+    platform = object_in(settings, "automaticByPlatformSettings")
     for holder, name, words in (
         (settings, "patchMode", modes),
         (settings, "assessmentMode", _ASSESSMENT_MODES),
@@ -130,7 +133,7 @@ def _check_words(settings: Body, where: str, modes: tuple[str, ...]) -> None:
     ):
         value = holder.get(name)
         if value is not None and value not in words:
-            raise _invalid(
+            raise invalid(
                 f"The value '{str(value)[:80]}' of '{name}' is invalid; it is one of "
                 f"{', '.join(words)}.",
                 f"{where}.{name}",
@@ -140,20 +143,20 @@ def _check_words(settings: Body, where: str, modes: tuple[str, ...]) -> None:
         (platform, "bypassPlatformSafetyChecksOnUserSchedule"),
     ):
         if not isinstance(holder.get(name), bool | None):
-            raise _invalid(f"'{name}' is true or false.", f"{where}.{name}")
+            raise invalid(f"'{name}' is true or false.", f"{where}.{name}")
 
 
 def windows_settings(properties: Body) -> Body:
     """``patchSettings`` of Windows; empty where there are none. Raises ArmError."""
-    windows = _object(_object(properties, "osProfile"), "windowsConfiguration")
-    return _object(windows, "patchSettings")
+    windows = object_in(object_in(properties, "osProfile"), "windowsConfiguration")
+    return object_in(windows, "patchSettings")
 
 
 def settings_of(properties: Body) -> Body:
     """``patchSettings`` of the one system or the other; empty where there are none."""
-    profile = _object(properties, "osProfile")
+    profile = object_in(properties, "osProfile")
     for name in ("windowsConfiguration", "linuxConfiguration"):
-        settings = _object(_object(profile, name), "patchSettings")
+        settings = object_in(object_in(profile, name), "patchSettings")
         if settings:
             return settings
     return {}
@@ -161,31 +164,18 @@ def settings_of(properties: Body) -> Body:
 
 def image_of(properties: Body) -> Image | None:
     """The image that a machine was made from, if its properties say one. Raises ArmError."""
-    reference = _object(_object(properties, "storageProfile"), "imageReference")
+    reference = object_in(object_in(properties, "storageProfile"), "imageReference")
     names = [reference.get(name) for name in ("publisher", "offer", "sku")]
     if not any(names):
         return None
     if not all(isinstance(name, str) for name in names):
-        raise _invalid("An image has a publisher, an offer and a sku.", "imageReference")
+        raise invalid("An image has a publisher, an offer and a sku.", "imageReference")
     return Image(*map(str, names))
 
 
-def _object(holder: Body, name: str) -> Body:
-    value = holder.get(name)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise _invalid(f"'{name}' is an object.", name)
-    return value
-
-
 def _not_supported(target: str) -> ArmError:
-    return _invalid(
+    return invalid(
         "The selected VM image is not supported for VM Guest patch operations. Learn more at: "
         "https://aka.ms/VMGuestPatchingCompatibility",
         target,
     )
-
-
-def _invalid(message: str, target: str = "") -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
-from hotmend.server.arm import groups, pages, patch_settings
+from hotmend.server.arm import common_routes, groups, patch_settings
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import ResourceBody, content
-from hotmend.server.arm.virtual_machines import EXISTS, GROUP, exists, found
+from hotmend.server.arm.bodies import ResourceBody, content, without_secrets
+from hotmend.server.arm.common_routes import GROUP
+from hotmend.server.arm.virtual_machines import found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name
@@ -27,13 +28,14 @@ from hotmend.server.storage.resources import Resource
 AVAILABILITY_SET = "Microsoft.Compute/availabilitySets"
 SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
 _COMPUTE = (AVAILABILITY_SET, SCALE_SET)
-_NETWORK = tuple(
+NETWORK = tuple(
     f"Microsoft.Network/{kind}"
     for kind in (
         *("virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"),
+        "loadBalancers",
     )
 )
-TYPES = (*_COMPUTE, *_NETWORK)
+TYPES = (*_COMPUTE, *NETWORK)
 _MOST_UPDATE_DOMAINS = 20
 
 
@@ -68,30 +70,7 @@ def _add(routes: APIRouter, control: Control, access: Access, kind: str) -> None
         with control.database.reading() as connection:
             return found(connection, ResourceId(subscription, group, kind, name)).as_json()
 
-    @routes.head(f"{path}/{{name}}", response_class=Response, responses=EXISTS, **access.to(read))
-    def there(subscription: str, group: str, name: str) -> Response:
-        return exists(control, ResourceId(subscription, group, kind, name))
-
-    @routes.delete(
-        f"{path}/{{name}}",
-        response_class=Response,
-        responses={204: {}},
-        **access.to(f"{operation}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, kind, name)
-        gone = control.database.write(lambda c: resources.remove(c, identifier))
-        return Response(status_code=200 if gone else 204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{kind}", **access.to(read, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, read, subscription, kind)
-
-    @routes.get(path, **access.to(read, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, read, subscription, kind, group)
+    common_routes.add(routes, control, access, kind, operation)
 
 
 def written(
@@ -102,6 +81,10 @@ def written(
     properties = dict(wanted.get("properties") or {})
     if identifier.type == SCALE_SET:
         _check_scale_set(properties)
+        profile = properties.get("virtualMachineProfile") or {}
+        if profile.get("osProfile"):
+            safe = {**profile, "osProfile": without_secrets(profile["osProfile"])}
+            properties["virtualMachineProfile"] = safe
     if identifier.type == AVAILABILITY_SET:
         _check_domains(properties)
     body = {
@@ -141,7 +124,8 @@ def _check_scale_set(properties: dict[str, Any]) -> None:
     image = patch_settings.image_of(profile)
     row = support.find(rows, "Azure", image) if image is not None else None
     settings = patch_settings.windows_settings(profile)
-    hot = row is not None and row.hotpatch
+    # The flag is Windows'; what Hotmend itself hotpatches needs none.
+    hot = row is not None and row.hotpatch and row.os == "Windows"
     uniform = properties.get("orchestrationMode", "Uniform") == "Uniform"
     if uniform and (hot or settings.get("enableHotpatching") is True):
         raise ArmError(

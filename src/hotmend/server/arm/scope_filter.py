@@ -10,7 +10,7 @@ from hotmend.fleet import dynamic_scope
 from hotmend.fleet.dynamic_scope import Candidate, Filter
 from hotmend.fleet.regions import normalised
 from hotmend.server.arm import machine_support
-from hotmend.server.errors import ArmError
+from hotmend.server.errors import invalid
 from hotmend.server.storage import machines, resources
 
 _MOST_TEXTS = 100
@@ -23,21 +23,21 @@ def parsed(body: Any, group: str) -> Filter:
     if body is None:
         return Filter(group)
     if not isinstance(body, dict):
-        raise _invalid("'filter' is an object.", "filter")
+        raise invalid("'filter' is an object.", "filter")
     types, systems = _texts(body, "resourceTypes"), _texts(body, "osTypes")
     _check_words(types, dynamic_scope.RESOURCE_TYPES, "resourceTypes")
     _check_words(systems, dynamic_scope.OS_TYPES, "osTypes")
     groups = _texts(body, "resourceGroups")
     if len(groups) > dynamic_scope.MOST_GROUPS:
-        raise _invalid(
+        raise invalid(
             f"A filter has at most {dynamic_scope.MOST_GROUPS} resource groups.", "resourceGroups"
         )
     settings = body.get("tagSettings") or {}
     if not isinstance(settings, dict):
-        raise _invalid("'tagSettings' is an object.", "tagSettings")
+        raise invalid("'tagSettings' is an object.", "tagSettings")
     operator = settings.get("filterOperator", "All")
     if operator not in ("All", "Any"):
-        raise _invalid("'filterOperator' is All or Any.", "filterOperator")
+        raise invalid("'filterOperator' is All or Any.", "filterOperator")
     locations = tuple(normalised(one) for one in _texts(body, "locations"))
     return Filter(group, types, groups, locations, systems, _tags(settings), operator == "Any")
 
@@ -70,7 +70,7 @@ def candidates(connection: Connection, subscription: str) -> list[Candidate]:
 def _tags(settings: Body) -> tuple[tuple[str, tuple[str, ...]], ...]:
     tags = settings.get("tags") or {}
     if not isinstance(tags, dict) or len(tags) > dynamic_scope.MOST_TAGS:
-        raise _invalid(
+        raise invalid(
             f"'tags' is an object of at most {dynamic_scope.MOST_TAGS} names with lists of values.",
             "tags",
         )
@@ -86,15 +86,11 @@ def _texts(holder: Body, name: str) -> tuple[str, ...]:
         or len(value) > _MOST_TEXTS
         or not all(isinstance(one, str) for one in value)
     ):
-        raise _invalid(f"'{name[:80]}' is a list of at most {_MOST_TEXTS} texts.", name[:80])
+        raise invalid(f"'{name[:80]}' is a list of at most {_MOST_TEXTS} texts.", name[:80])
     return tuple(value)
 
 
 def _check_words(found: tuple[str, ...], words: tuple[str, ...], name: str) -> None:
     for one in found:
         if one.lower() not in words:
-            raise _invalid(f"'{one[:80]}' is not one of {', '.join(words)}.", name)
-
-
-def _invalid(message: str, target: str) -> ArmError:
-    return ArmError(400, "InvalidParameter", message, target)
+            raise invalid(f"'{one[:80]}' is not one of {', '.join(words)}.", name)

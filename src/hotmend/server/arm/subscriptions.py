@@ -12,6 +12,8 @@ from hotmend.server.arm.access import Access
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 
+# Any version is taken; these are what is said to clients that ask.
+API_VERSIONS = ("2026-04-01", "2024-11-01", "2022-12-01")
 _READ = "Microsoft.Resources/subscriptions/read"
 _PROVIDERS = {
     "Microsoft.Compute": (
@@ -20,6 +22,7 @@ _PROVIDERS = {
     ),
     "Microsoft.Network": (
         *("virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"),
+        "loadBalancers",
     ),
     "Microsoft.Resources": ("deployments", "resourceGroups", "subscriptions"),
     "Microsoft.HybridCompute": (
@@ -129,7 +132,7 @@ def _provider(subscription: str, namespace: str) -> dict[str, Any]:
             {
                 "resourceType": kind,
                 "locations": locations,
-                "apiVersions": ["2026-04-01", "2024-11-01", "2022-12-01"],
+                "apiVersions": list(API_VERSIONS),
                 "capabilities": "None",
             }
             for kind in _PROVIDERS[namespace]

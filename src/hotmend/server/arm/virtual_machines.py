@@ -5,16 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Connection
 
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import groups, pages, patch_settings
+from hotmend.server.arm import common_routes, groups, patch_settings
 from hotmend.server.arm.access import Access
-from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
+from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, without_secrets
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.instance_view import instance_view
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.control import Control
@@ -24,13 +25,10 @@ from hotmend.server.storage import machines, resources, runs, standing
 from hotmend.server.storage.resources import Resource
 
 TYPE = "Microsoft.Compute/virtualMachines"
-GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
 PATH = f"{GROUP}/providers/{TYPE}"
 _READ, _WRITE = f"{TYPE}/read", f"{TYPE}/write"
 # Answered by the server, never taken from a client.
 _OWN = ("vmId", "timeCreated", "provisioningState", "instanceView")
-EXISTS: dict[int | str, dict[str, Any]] = {204: {}, 404: {}}
-_SECRETS = ("adminPassword", "customData")
 
 
 def router(control: Control, access: Access) -> APIRouter:
@@ -70,7 +68,7 @@ def router(control: Control, access: Access) -> APIRouter:
             if request.query_params.get("$expand", "").lower() == "instanceview":
                 shown["properties"] = {
                     **shown["properties"],
-                    "instanceView": _instance_view(control, connection, resource),
+                    "instanceView": view_of(control, connection, resource),
                 }
         return shown
 
@@ -78,37 +76,9 @@ def router(control: Control, access: Access) -> APIRouter:
     def view(subscription: str, group: str, name: str) -> dict[str, Any]:
         identifier = ResourceId(subscription, group, TYPE, name)
         with control.database.reading() as connection:
-            return _instance_view(control, connection, found(connection, identifier))
+            return view_of(control, connection, found(connection, identifier))
 
-    @routes.head(f"{PATH}/{{name}}", response_class=Response, responses=EXISTS, **access.to(_READ))
-    def there(subscription: str, group: str, name: str) -> Response:
-        return exists(control, ResourceId(subscription, group, TYPE, name))
-
-    @routes.delete(
-        f"{PATH}/{{name}}",
-        response_class=Response,
-        responses={204: {}},
-        **access.to(f"{TYPE}/delete"),
-    )
-    def delete(subscription: str, group: str, name: str) -> Response:
-        identifier = ResourceId(subscription, group, TYPE, name)
-
-        def work(connection: Connection) -> bool:
-            machines.remove(connection, identifier.key)
-            return resources.remove(connection, identifier)
-
-        return Response(status_code=200 if control.database.write(work) else 204)
-
-    @routes.get(
-        f"/subscriptions/{{subscription}}/providers/{TYPE}", **access.to(_READ, filtered=True)
-    )
-    def everywhere(subscription: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE)
-
-    @routes.get(PATH, **access.to(_READ, filtered=True))
-    def in_group(subscription: str, group: str, request: Request) -> dict[str, Any]:
-        return pages.page(control, access, request, _READ, subscription, TYPE, group)
-
+    common_routes.add(routes, control, access, TYPE)
     return routes
 
 
@@ -127,11 +97,8 @@ def written(
     patch_settings.check(properties, own or None, rows)
     _check_sets(connection, properties)
     now = control.clock()
-    profile = dict(properties.get("osProfile") or {})
-    for secret in _SECRETS:
-        profile.pop(secret, None)
-    if profile:
-        properties["osProfile"] = profile
+    if properties.get("osProfile"):
+        properties["osProfile"] = without_secrets(properties["osProfile"])
     for name in _OWN:
         properties.pop(name, None)
     properties |= {
@@ -177,13 +144,6 @@ def found(connection: Connection, identifier: ResourceId) -> Resource:
     return resource
 
 
-def exists(control: Control, identifier: ResourceId) -> Response:
-    """204 or 404, as clients ask with HEAD."""
-    with control.database.reading() as connection:
-        there = resources.get(connection, identifier) is not None
-    return Response(status_code=204 if there else 404)
-
-
 def _check_sets(connection: Connection, properties: dict[str, Any]) -> None:
     """What a machine belongs to is there."""
     for name in ("availabilitySet", "virtualMachineScaleSet"):
@@ -196,10 +156,12 @@ def _check_sets(connection: Connection, properties: dict[str, Any]) -> None:
         found(connection, parsed(target))
 
 
-def _instance_view(control: Control, connection: Connection, resource: Resource) -> dict[str, Any]:
+def view_of(control: Control, connection: Connection, resource: Resource) -> dict[str, Any]:
+    """The instance view of a machine of either kind."""
     machine = machines.of_resource(connection, resource.id.key)
-    if machine is None:
-        return instance_view(None, None, None, control.clock())
-    assessed = runs.latest(connection, machine.id, RunKind.ASSESS)
-    installed = runs.latest(connection, machine.id, RunKind.INSTALL)
-    return instance_view(machine, assessed, installed, control.clock())
+    settings = patch_settings.settings_of(resource.body["properties"])
+    assessed = installed = None
+    if machine is not None:
+        assessed = runs.latest(connection, machine.id, RunKind.ASSESS)
+        installed = runs.latest(connection, machine.id, RunKind.INSTALL)
+    return instance_view(machine, assessed, installed, control.clock(), settings)

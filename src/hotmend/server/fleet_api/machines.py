@@ -11,10 +11,11 @@ from sqlalchemy import Connection
 from hotmend.model.agent_messages import Health, RunKind
 from hotmend.server.arm import patch_results, subscriptions
 from hotmend.server.arm.access import Access
+from hotmend.server.arm.common_routes import GROUP
 from hotmend.server.arm.instance_view import SILENT_AFTER_S
 from hotmend.server.arm.long_running import timestamp
 from hotmend.server.arm.machine_support import CONNECTED
-from hotmend.server.arm.virtual_machines import GROUP, TYPE, found
+from hotmend.server.arm.virtual_machines import TYPE, found
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.resource_id import ResourceId, checked_name

@@ -58,7 +58,10 @@ class _Budget:
 
 def evaluated(query: q.Query, tables: Tables, now: datetime, clock: Callable[[], float]) -> Rows:
     """``clock``: monotonic seconds, for the limit of time. Raises QueryError."""
-    return _Evaluation(tables, all_functions(now), _Budget(clock)).run(query)
+    try:
+        return _Evaluation(tables, all_functions(now), _Budget(clock)).run(query)
+    except RecursionError:
+        raise QueryError("QueryTooDeep", "The query is nested too deeply.") from None
 
 
 @dataclass(frozen=True)
