@@ -42,7 +42,7 @@ _EXTRAS = {
     "build": "build",
     "calendar": "release",
     "catalogue": "release",
-    "demo": "build",
+    "demo": "build,release,server,agent",
     "enroll": "agent",
     "policy": "agent",
     "release": "build",
