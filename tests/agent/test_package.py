@@ -102,6 +102,7 @@ def test_installed_used_and_purged(root: DebianRoot, packages: list[Path], tmp_p
             assert done["status"] == "Succeeded", ask(
                 f"{machine}Hotmend.Fleet/machines/here/history", None
             )
+            ask(f"{compute}/assessPatches", {})
             standing = ask(f"{machine}Hotmend.Fleet/machines/here/patches", None)
             health = eventually(
                 lambda: ask(f"{machine}Hotmend.Fleet/machines/here/health", None),
