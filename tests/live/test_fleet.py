@@ -146,7 +146,7 @@ def test_a_patched_process_that_crashes_is_told_with_its_signal(
     fleet: Fleet, nginx: Server
 ) -> None:
     pids = {process.pid for process in nginx.processes()}
-    assert _eventually(lambda: pids <= _patched(fleet)), "the watch did it already"
+    _hotpatched(fleet, pids)
     assert _eventually(lambda: fleet.health().get("memoryVerified") is not None)
     victim = nginx.processes()[1].pid
     os.kill(victim, signal.SIGSEGV)
@@ -157,7 +157,7 @@ def test_a_patched_process_that_crashes_is_told_with_its_signal(
 
 def test_memory_that_somebody_changed_is_told(fleet: Fleet, nginx: Server) -> None:
     pids = {process.pid for process in nginx.processes()}
-    assert _eventually(lambda: pids <= _patched(fleet))
+    _hotpatched(fleet, pids)
     victim = nginx.processes()[1].pid
     assert _eventually(lambda: fleet.health().get("processesIntact", 0) >= len(pids))
     assert victim not in _drifted(fleet)
@@ -206,7 +206,7 @@ def test_an_agent_killed_at_any_moment_ends_an_installation_once(
     Its own processes only: the targets must not notice."""
     before = nginx.processes()
     pids = {process.pid for process in before}
-    assert _eventually(lambda: pids <= _patched(fleet)), "the watch did it already"
+    _hotpatched(fleet, pids)
     seed = random.randrange(1 << 32)
     print("seed", seed)
     chance = random.Random(seed)
@@ -257,6 +257,12 @@ def test_what_the_server_orders_beyond_the_signed_repository_does_not_happen(
         found.write_bytes(good)
     result = fleet.rest.act(fleet.plane.path("here", "/assessPatches"))
     assert result["status"] == "Succeeded"
+
+
+def _hotpatched(fleet: Fleet, pids: set[int]) -> None:
+    """By an order, unless the watch did it already."""
+    assert fleet.install()["status"] == "Succeeded"
+    assert _eventually(lambda: pids <= _patched(fleet))
 
 
 def _an_installation(fleet: Fleet, pids: set[int]) -> float:
