@@ -40,7 +40,8 @@ def serving(root: DebianRoot) -> list[int]:
 
 
 def commands(root: DebianRoot, policy: Path) -> Commands:
-    return Commands((*root.enter, "chroot", str(root.path), *Commands().install), (), policy)
+    words = (*root.enter, "chroot", str(root.path), *Commands().install)
+    return Commands(words, (), policy, root.path / "run/hotmend-hand.lock")
 
 
 def test_the_service_keeps_its_processes_and_the_disk_is_fixed(root: DebianRoot) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,10 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def commands(folder: Path) -> Commands:
     return Commands(
-        (str(folder / "apt"), "install"), (str(folder / "reboot"),), folder / "policy-rc.d"
+        (str(folder / "apt"), "install"),
+        (str(folder / "reboot"),),
+        folder / "policy-rc.d",
+        folder / "lock",
     )
 
 
@@ -109,8 +115,31 @@ def test_a_policy_that_a_killed_agent_left_is_taken_back(commands: Commands) -> 
     assert not commands.policy.exists()
 
 
+def test_what_a_killed_agents_hand_has_begun_is_ended_before_the_next_begins(
+    folder: Path, commands: Commands
+) -> None:
+    """The worker is killed in the middle; nothing overlaps, and the policy holds for both."""
+    (folder / "apt").write_text(
+        f"#!/bin/sh\ncd {folder}\necho begin >> log\nsleep 0.6\n"
+        "cat policy-rc.d >> seen\necho end >> log\n"
+    )
+    worker = os.fork()
+    if worker == 0:
+        hand = lend(commands)
+        threading.Thread(target=hand.install, args=("libxml2", "2"), daemon=True).start()
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(worker, 0)
+    assert (folder / "log").read_text() == "begin\n"
+    with lend(commands) as hand:
+        hand.install("libxml2", "2")
+    assert (folder / "log").read_text() == "begin\nend\n" * 2
+    assert (folder / "seen").read_text().count("exit 101") == 2
+    assert not commands.policy.exists()
+
+
 def test_an_owner_may_forbid_restarts(folder: Path, commands: Commands) -> None:
-    forbidden = Commands(commands.install, (), commands.policy)
+    forbidden = replace(commands, restart=())
     with lend(forbidden) as hand, pytest.raises(AgentError, match="does not allow"):
         hand.restart()
     assert not (folder / "log").exists()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -102,6 +103,7 @@ def test_installed_used_and_purged(root: DebianRoot, packages: list[Path], tmp_p
             assert done["status"] == "Succeeded", ask(
                 f"{machine}Hotmend.Fleet/machines/here/history", None
             )
+            ask(f"{compute}/assessPatches", {})
             standing = ask(f"{machine}Hotmend.Fleet/machines/here/patches", None)
             health = eventually(
                 lambda: ask(f"{machine}Hotmend.Fleet/machines/here/health", None),
@@ -166,7 +168,10 @@ class background:
         return None
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
+        # nsenter waits for it, and hands no signal on.
+        pid = self._process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)
         self._process.wait(timeout=30)
         self._log.close()
 

@@ -7,6 +7,7 @@ a restart. apt verifies what it installs; services are not restarted (policy-rc.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -23,10 +24,13 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}(:[a-z0-9]+)?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]{0,100}")
 _MOST = 1 << 16
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_LOCK = Path("/run/hotmend-hand.lock")
 _MARK = "# written by the Hotmend agent while it installs: no service is restarted"
 _INSTALL = (
     *("apt-get", "-y", "-q", "install", "--only-upgrade", "--no-install-recommends"),
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+    # Somebody else's apt is waited for.
+    *("-o", "DPkg::Lock::Timeout=600"),
 )
 # What packages' scripts expect; the agent's own is stricter.
 _UMASK = 0o022
@@ -35,11 +39,13 @@ _RESTART = ("shutdown", "-r", "now")
 
 @dataclass(frozen=True)
 class Commands:
-    """What is run; ``restart`` is () on a machine whose owner does not allow it."""
+    """What is run; ``restart`` is () on a machine whose owner does not allow it. ``lock``: held
+    while something is: an agent that was killed leaves a hand that ends what it has begun."""
 
     install: Sequence[str] = _INSTALL
     restart: Sequence[str] = _RESTART
     policy: Path = _POLICY
+    lock: Path = _LOCK
 
 
 class Hand:
@@ -93,7 +99,8 @@ def lend(commands: Commands) -> Hand:
 
 def serve(connection: socket.socket, commands: Commands) -> None:
     """Until the worker is gone."""
-    _take_back(commands.policy)
+    with _alone(commands.lock):
+        _take_back(commands.policy)
     while data := connection.recv(_MOST):
         try:
             _perform(json.loads(data), commands)
@@ -117,8 +124,20 @@ def _perform(request: dict[str, object], commands: Commands) -> None:
         raise AgentError(f"{name!r} is not the name of a package")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise AgentError(f"{version!r} is not the version of a package")
-    with _no_service_restarts(commands.policy):
+    with _alone(commands.lock), _no_service_restarts(commands.policy):
         _run((*commands.install, f"{name}={version}"))
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One hand at a time. The file's descriptor is not handed to what is run."""
+    try:
+        file = lock.open("w")
+    except OSError as error:
+        raise AgentError(f"{lock} cannot be opened: {error.strerror}") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -124,7 +124,12 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
                         health.look()
             return any(kind not in _ASK_AGAIN for kind in kinds)
 
-        for _ in watch(_Impatient(source), attempt, attempt):
+        def everything() -> None:
+            if live:
+                health.verify()  # before what somebody took out is put in again
+                attempt()
+
+        for _ in watch(_Impatient(source), attempt, everything):
             while agent.turn():
                 health.look()
                 health.verify()

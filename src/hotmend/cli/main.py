@@ -53,7 +53,7 @@ _EXTRAS = {
     "build": "build",
     "calendar": "release",
     "catalogue": "release",
-    "demo": "build",
+    "demo": "build,release,server,agent",
     "enroll": "agent",
     "history": "client",
     "install": "client",

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from hotmend.demo.errors import DemoError
 from hotmend.demo.publisher import run
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 120.0
 _HOTMEND = (sys.executable, "-m", "hotmend.cli.main")
 
 

@@ -166,9 +166,9 @@ def _listing(scene: _Scene) -> None:
     ]
     if not rows:
         raise DemoError("the history has no installation")
-    scene.screen.note(f"{'Description':12}{'HotFixID':36}{'InstalledBy':13}InstalledOn")
+    scene.screen.note(f"{'Description':12}{'HotFixID':34}{'InstalledBy':13}InstalledOn")
     for description, article, who, when in rows:
-        scene.screen.good(f"{description:10}{article:36}{who:13}{when[:19]}")
+        scene.screen.good(f"{description:12}{article:34}{who:13}{when[:19]}")
 
 
 def _health(scene: _Scene) -> None:
