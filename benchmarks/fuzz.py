@@ -3,14 +3,15 @@
     scripts/bench fuzz [TARGET ...] [--runs N]
 
 Targets: package (.hotpatch files), header (what is inside, past the digest), elf, maps
-(/proc/PID/maps), order, record, plan (images in a process's memory). Only the errors that each
-reader declares may come out; anything else, a second's hang or 2 GiB of memory ends the run with
-the input that did it. Needs atheris (pip install 'hotmend[fuzz]').
+(/proc/PID/maps), order, record (past the digest), plan (images in a process's memory). Only the
+errors that each reader declares may come out; anything else, a second's hang or 2 GiB of memory
+ends the run with the input that did it. Needs atheris (pip install 'hotmend[fuzz]').
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import subprocess
 import sys
@@ -51,11 +52,31 @@ def _seeds(name: str) -> list[bytes]:
         case "order":
             return [order.encode_order(order.Order(order.Verb.APPLY, (1, 2), "ab", ("cd",)))]
         case _:
-            return [b"HOTMEND1" + bytes(100)]
+            return [_record()]
+
+
+def _record() -> bytes:
+    """What is inside a real one, past the digest."""
+    from tests.surgery import workshop
+    from tests.surgery.rehearsal import process_with
+
+    from hotmend.hotpatch.codec import encode
+    from hotmend.surgery.apply import apply
+    from hotmend.surgery.ledger import Ledger
+    from hotmend.surgery.publishing import Terms
+
+    patch, process = workshop.hotpatch("answer", "other"), process_with("old")
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        apply(process, patch, ledger.keep(encode(patch)), ledger, Terms())
+    start = next(mapping.start for mapping in process.maps() if not mapping.inode)
+    size = int.from_bytes(process.read(start + 40, 4), "little")
+    return process.read(start + 44, size)
 
 
 def _target(name: str) -> Callable[[bytes], None]:
     from tests.surgery import workshop
+    from tests.surgery.rehearsal import process_with
 
     from hotmend.binary.elf import load
     from hotmend.binary.errors import BinaryError
@@ -70,6 +91,8 @@ def _target(name: str) -> Callable[[bytes], None]:
     from hotmend.surgery.plan import plan
     from hotmend.surgery.process import PAGE
     from hotmend.surgery.procfs import parse_mapping
+    from hotmend.surgery.standing import in_place
+    from hotmend.surgery.verify import verify
 
     patch = workshop.hotpatch("answer")
 
@@ -107,10 +130,18 @@ def _target(name: str) -> Callable[[bytes], None]:
         with suppress(SurgeryError):
             order.decode_answer(data)
 
+    library = [(m.start, bytes(memory)) for m, memory in process_with("old")._memory.items()]
+
     def records(data: bytes) -> None:
         process = FakeProcess()
-        process.place(0x7F0000000000, data.ljust(PAGE, b"\0"))
-        record.found(process)
+        for start, memory in library:
+            process.place(start, memory, path="/usr/lib/libvictim.so.1")
+        whole = b"HOTMEND1" + hashlib.sha256(data).digest() + len(data).to_bytes(4, "little") + data
+        process.place(0x7F0000000000, whole.ljust(-(-len(whole) // PAGE) * PAGE, b"\0"))
+        for entry in record.found(process):
+            in_place(process, entry)
+            with suppress(SurgeryError):
+                verify(process, entry)
 
     table = {"package": package, "header": header, "elf": elf, "plan": planning, "maps": maps}
     return (table | {"order": orders, "record": records})[name]

@@ -39,7 +39,7 @@ class LinuxProcess:
         except OSError:
             raise ProcessGone(f"there is no process {pid}") from None
         try:
-            self.command = procfs.text(f"{pid}/comm").strip()
+            self.command = procfs.command(pid)
             self._refuse_foreign()
             self._memory = os.open(
                 f"/proc/{pid}/mem", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
@@ -217,7 +217,7 @@ class LinuxProcess:
         if tracer == "0":
             return status
         try:
-            who = procfs.text(f"{tracer}/comm").strip()
+            who = procfs.command(int(tracer))
         except OSError:
             who = "another program"
         raise Refused(
