@@ -3,7 +3,7 @@
     scripts/bench fuzz [TARGET ...] [--runs N]
 
 Targets: package (.hotpatch files), header (what is inside, past the digest), elf, maps
-(/proc/PID/maps), order, record (past the digest), plan (images in a process's memory). Only the
+(/proc/PID/maps), order, record (a real one, spoilt), plan (images in a process's memory). Only the
 errors that each reader declares may come out; anything else, a second's hang or 2 GiB of memory
 ends the run with the input that did it. Needs atheris (pip install 'hotmend[fuzz]').
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -20,6 +21,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import atheris
 
 TARGETS = {
     "package": 1_000_000,
@@ -52,7 +56,7 @@ def _seeds(name: str) -> list[bytes]:
         case "order":
             return [order.encode_order(order.Order(order.Verb.APPLY, (1, 2), "ab", ("cd",)))]
         case _:
-            return [_record()]
+            return [bytes(range(64))]
 
 
 def _record() -> bytes:
@@ -72,6 +76,19 @@ def _record() -> bytes:
     start = next(mapping.start for mapping in process.maps() if not mapping.inode)
     size = int.from_bytes(process.read(start + 40, 4), "little")
     return process.read(start + 44, size)
+
+
+def _spoil(content: Any, words: atheris.FuzzedDataProvider) -> None:
+    """Put something else in the place of one value, at any depth."""
+    while content:
+        keys = list(content) if isinstance(content, dict) else list(range(len(content)))
+        key = keys[words.ConsumeIntInRange(0, len(keys) - 1)]
+        if isinstance(content[key], dict | list) and words.ConsumeBool():
+            content = content[key]
+            continue
+        others = (None, True, 0.5, [], {}, words.ConsumeInt(16), words.ConsumeUnicode(24))
+        content[key] = others[words.ConsumeIntInRange(0, len(others) - 1)]
+        return
 
 
 def _target(name: str) -> Callable[[bytes], None]:
@@ -130,12 +147,17 @@ def _target(name: str) -> Callable[[bytes], None]:
         with suppress(SurgeryError):
             order.decode_answer(data)
 
+    genuine = _record()
     library = [(m.start, bytes(memory)) for m, memory in process_with("old")._memory.items()]
 
     def records(data: bytes) -> None:
         process = FakeProcess()
         for start, memory in library:
             process.place(start, memory, path="/usr/lib/libvictim.so.1")
+        content, words = json.loads(genuine), atheris.FuzzedDataProvider(data)
+        for _ in range(words.ConsumeIntInRange(0, 4)):
+            _spoil(content, words)
+        data = json.dumps(content).encode()
         whole = b"HOTMEND1" + hashlib.sha256(data).digest() + len(data).to_bytes(4, "little") + data
         process.place(0x7F0000000000, whole.ljust(-(-len(whole) // PAGE) * PAGE, b"\0"))
         for entry in record.found(process):
@@ -149,8 +171,6 @@ def _target(name: str) -> Callable[[bytes], None]:
 
 def fuzz(name: str, words: list[str]) -> None:
     """Never returns: libFuzzer ends the process."""
-    import atheris
-
     with atheris.instrument_imports(include=["hotmend"]):
         target = _target(name)
     atheris.Setup(["fuzz", *words], target)
