@@ -3,9 +3,10 @@
     scripts/bench fuzz [TARGET ...] [--runs N]
 
 Targets: package (.hotpatch files), header (what is inside, past the digest), elf, maps
-(/proc/PID/maps), order, record (a real one, spoilt), plan (images in a process's memory). Only the
-errors that each reader declares may come out; anything else, a second's hang or 2 GiB of memory
-ends the run with the input that did it. Needs atheris (pip install 'hotmend[fuzz]').
+(/proc/PID/maps), order, record, plan (images in a process's memory). Headers, orders and records
+are JSON: real ones with spoilt values, too. Only the errors that each reader declares may come
+out; anything else, a second's hang or 2 GiB of memory ends the run with the input that did it.
+Needs atheris (pip install 'hotmend[fuzz]').
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import atheris
 
+SPOIL = bytes(range(64))
 TARGETS = {
     "package": 1_000_000,
     "header": 1_000_000,
@@ -40,13 +42,12 @@ def _seeds(name: str) -> list[bytes]:
 
     from hotmend.hotpatch.codec import encode
     from hotmend.hotpatch.format import unpack
-    from hotmend.surgery import order
 
     match name:
         case "package":
             return [encode(workshop.hotpatch("answer", "other"))]
         case "header":
-            return [unpack(encode(workshop.hotpatch("answer", "other")))[0]]
+            return [unpack(encode(workshop.hotpatch("answer", "other")))[0], SPOIL]
         case "elf":
             return [workshop.library("old").read_bytes()]
         case "plan":
@@ -54,9 +55,15 @@ def _seeds(name: str) -> list[bytes]:
         case "maps":
             return [Path("/proc/self/maps").read_bytes()[:2000]]
         case "order":
-            return [order.encode_order(order.Order(order.Verb.APPLY, (1, 2), "ab", ("cd",)))]
+            return [_order(), SPOIL]
         case _:
-            return [bytes(range(64))]
+            return [_record(), SPOIL]
+
+
+def _order() -> bytes:
+    from hotmend.surgery import order
+
+    return order.encode_order(order.Order(order.Verb.APPLY, (1, 2), "ab", ("cd",)))
 
 
 def _record() -> bytes:
@@ -76,6 +83,16 @@ def _record() -> bytes:
     start = next(mapping.start for mapping in process.maps() if not mapping.inode)
     size = int.from_bytes(process.read(start + 40, 4), "little")
     return process.read(start + 44, size)
+
+
+def _spoilt(genuine: bytes, data: bytes) -> bytes:
+    """``data`` where it looks like JSON; else a real one with up to four values that it chose."""
+    if data[:1] == b"{":
+        return data
+    content, words = json.loads(genuine), atheris.FuzzedDataProvider(data)
+    for _ in range(words.ConsumeIntInRange(0, 4)):
+        _spoil(content, words)
+    return json.dumps(content).encode()
 
 
 def _spoil(content: Any, words: atheris.FuzzedDataProvider) -> None:
@@ -117,10 +134,10 @@ def _target(name: str) -> Callable[[bytes], None]:
         with suppress(HotpatchError):
             decode(data)
 
-    payload = unpack(encode(patch))[1]
+    a_header, payload = unpack(encode(patch))
 
     def header(data: bytes) -> None:
-        codec.container.unpack = lambda _: (data, payload)
+        codec.container.unpack = lambda _: (_spoilt(a_header, data), payload)
         with suppress(HotpatchError):
             codec.decode(b"")
 
@@ -141,23 +158,23 @@ def _target(name: str) -> Callable[[bytes], None]:
             with suppress(SurgeryError):
                 parse_mapping(line)
 
+    an_order = _order()
+
     def orders(data: bytes) -> None:
+        data = _spoilt(an_order, data)
         with suppress(SurgeryError):
             order.decode_order(data)
         with suppress(SurgeryError):
             order.decode_answer(data)
 
-    genuine = _record()
+    a_record = _record()
     library = [(m.start, bytes(memory)) for m, memory in process_with("old")._memory.items()]
 
     def records(data: bytes) -> None:
         process = FakeProcess()
         for start, memory in library:
             process.place(start, memory, path="/usr/lib/libvictim.so.1")
-        content, words = json.loads(genuine), atheris.FuzzedDataProvider(data)
-        for _ in range(words.ConsumeIntInRange(0, 4)):
-            _spoil(content, words)
-        data = json.dumps(content).encode()
+        data = _spoilt(a_record, data)
         whole = b"HOTMEND1" + hashlib.sha256(data).digest() + len(data).to_bytes(4, "little") + data
         process.place(0x7F0000000000, whole.ljust(-(-len(whole) // PAGE) * PAGE, b"\0"))
         for entry in record.found(process):
