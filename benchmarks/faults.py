@@ -1,7 +1,7 @@
 """kill -9, and failing system calls, at every step of apply, revert and verify.
 
     scripts/bench faults [--targets idle,mdwe,...] [--rounds N] [--calls ptrace,...] [--errors]
-                         [--most N] [--commit-point N]
+                         [--verbs apply,...] [--most N] [--commit-point N]
 
 strace's fault injection counts system calls by name: for every name that the work uses, and every
 k, the process that is about to make its k-th such call is killed (or the call fails). After each:
@@ -48,6 +48,7 @@ CALLS = (
     *("sendmsg", "recvmsg", "sendto", "recvfrom", "memfd_create", "pidfd_open", "kill"),
     *("capset", "seccomp", "prctl", "unshare"),
 )
+VERBS = ("apply", "revert", "verify")
 EVERY = 1 << 30
 ERRORS = ("EPERM", "ESRCH", "EIO", "ENOMEM", "EINTR", "EAGAIN", "ENOSPC")
 PATCH = workshop.hotpatch("answer", "other")
@@ -67,13 +68,18 @@ class Tally:
 
 
 def sweep(
-    target: str, calls: tuple[str, ...], rounds: int, faults: tuple[str, ...], most: int = EVERY
+    target: str,
+    calls: tuple[str, ...],
+    rounds: int,
+    faults: tuple[str, ...],
+    most: int = EVERY,
+    verbs: tuple[str, ...] = VERBS,
 ) -> Tally:
     """Every (call, k) of every verb, each fault ("KILL" or an errno), ``rounds`` times; at most
     ``most`` k of each call."""
     tally = Tally()
     with theatre() as room:
-        for verb in ("apply", "revert", "verify"):
+        for verb in verbs:
             counts = room.calls_of(verb, target)
             for call in calls:
                 for k in _spread(counts[call], most):
@@ -195,6 +201,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description="faults at every step")
     words.add_argument("--targets", default=",".join(TARGETS))
     words.add_argument("--calls", default=",".join(CALLS))
+    words.add_argument("--verbs", default=",".join(VERBS))
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--errors", action="store_true", help="failing calls instead of kill -9")
     words.add_argument("--most", type=int, default=EVERY)
@@ -210,8 +217,8 @@ def main() -> None:
         if given.commit_point:
             tally = commit_point(given.commit_point)
         else:
-            calls = tuple(given.calls.split(","))
-            tally = sweep(target, calls, given.rounds, faults, given.most)
+            calls, verbs = tuple(given.calls.split(",")), tuple(given.verbs.split(","))
+            tally = sweep(target, calls, given.rounds, faults, given.most, verbs)
         kinds = ("old", "new", "dead", "held", "mixed", "not converged")
         counts = " | ".join(str(tally.runs[kind]) for kind in kinds)
         runs = sum(n for kind, n in tally.runs.items() if kind != "not converged")

@@ -2,11 +2,13 @@
 
 import mmap
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hotmend.surgery import procfs
+from surgery.workshop import eventually
 
 
 def test_a_file_is_read_whole() -> None:
@@ -31,3 +33,11 @@ def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:
 def test_what_is_not_there_is_an_os_error() -> None:
     with pytest.raises(FileNotFoundError):
         procfs.text("self/nothing")
+
+
+def test_a_name_that_speaks_to_terminals_is_shown_harmless(tmp_path: Path) -> None:
+    program = tmp_path / "\x1b[2Jcat"
+    program.write_bytes(Path("/bin/cat").read_bytes())
+    program.chmod(0o755)
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:
+        assert eventually(lambda: procfs.command(process.pid) == "?[2Jcat")

@@ -72,6 +72,9 @@ def test_a_record_that_is_borne_out_is_believed(patched: FakeProcess, ledger: Le
         (("image", "filled"), [[0, 1 << 28, ""], [0, 1, ""]]),
         (("image", "filled"), 5),
         (("image",), None),
+        (("package",), "\x1b[2J"),
+        (("version",), "1" * 600),
+        (("sha256",), 5),
     ],
     ids=str,
 )

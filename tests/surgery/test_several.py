@@ -100,11 +100,11 @@ hotpatch, sha256 = decode(file.read_bytes()), ledger.keep(file.read_bytes())
 for _ in range(25):
     try:
         with ledger.locked(), LinuxProcess(pid) as process:
-            outcome = apply(process, hotpatch, sha256, ledger, Terms(patience_s=0.2))
+            outcome = apply(process, hotpatch, sha256, ledger, Terms(budget_ms=500))
             code = outcome.refusal.code if outcome.refusal else outcome.kind
             print(code.value, flush=True)
             for entry in settled(process, ledger, Terms()):
-                revert(process, entry, ledger, Terms(patience_s=0.2))
+                revert(process, entry, ledger, Terms(budget_ms=500))
     except SurgeryError as error:
         print(type(error).__name__, flush=True)
 """

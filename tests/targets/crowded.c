@@ -10,7 +10,7 @@
 int main(void)
 {
     uintptr_t near = (uintptr_t)answer & ~0xfffUL;
-    for (size_t size = 1UL << 30; size >= 4096; size /= 2)
+    for (size_t size = 1UL << 30; size >= 1UL << 20; size /= 2)
         for (uintptr_t at = (near - REACH) & ~(size - 1); at < near + REACH; at += size)
             mmap((void *)at, size, PROT_NONE, FLAGS, -1, 0);
     serve();

@@ -180,6 +180,20 @@ static void arrange(const struct loan *l, struct user_regs_struct *r)
     r->r9 = l->arguments[5];
 }
 
+/* It cannot be resumed, and will be let go where it is. -1, always. */
+static int abandon(struct thread *t, const struct user_regs_struct *own,
+                   struct user_regs_struct *ours, uint64_t home, int in_call)
+{
+    if (home && in_call) { /* it is about to make our call: it calls rt_sigreturn instead */
+        ours->orig_rax = SIGRETURN;
+        ours->rsp = home;
+        ptrace(PTRACE_SETREGS, t->tid, NULL, ours);
+    } else if (!home) {
+        ptrace(PTRACE_SETREGS, t->tid, NULL, own);
+    }
+    return -1;
+}
+
 /* From here the thread has foreign registers; there is no giving up before it has its own again. */
 static int call(struct loan *l, struct thread *t)
 {
@@ -203,7 +217,8 @@ static int call(struct loan *l, struct thread *t)
             ours.rsp = home - 8; /* `ret` goes home from here */
             if (ptrace(PTRACE_SETREGS, t->tid, NULL, &ours) < 0) return -1;
         }
-        if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0) return -1;
+        if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
+            return abandon(t, &own, &ours, home, stage == 1);
         t->stopped = 0;
         while (!settled(t, 1)) continue;
         if (t->dead) return -1;

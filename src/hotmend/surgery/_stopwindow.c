@@ -53,23 +53,26 @@ static void *copy_rows(const Py_buffer *from, size_t columns, size_t *rows)
     return to;
 }
 
+static unsigned char stack_chunk[STACK_CHUNK] __attribute__((aligned(A_PAGE)));
+static unsigned char cached_pages[CACHE_PAGES * CACHED_PAGE] __attribute__((aligned(A_PAGE)));
+
 static int prepare(struct window *w, unsigned long long threads)
 {
     w->room = (threads < MAX_THREADS ? (size_t)threads : MAX_THREADS) * 2 + 256;
     for (w->known_size = 1024; w->known_size < w->room * 3;) w->known_size *= 2;
     w->threads = malloc(w->room * sizeof *w->threads);
     w->known = malloc(w->known_size * sizeof *w->known);
-    w->stack = aligned_alloc(4096, STACK_CHUNK);
-    w->memory_cache.bytes = aligned_alloc(4096, CACHE_PAGES * CACHED_PAGE);
-    if (!w->threads || !w->known || !w->stack || !w->memory_cache.bytes) {
+    w->stack = stack_chunk;
+    w->memory_cache.bytes = cached_pages;
+    if (!w->threads || !w->known) {
         PyErr_NoMemory();
         return -1;
     }
     /* Touched before, not inside. */
     memset(w->threads, 0, w->room * sizeof *w->threads);
     memset(w->known, 0, w->known_size * sizeof *w->known);
-    memset(w->stack, 0, STACK_CHUNK);
-    memset(w->memory_cache.bytes, 0, CACHE_PAGES * CACHED_PAGE);
+    touch(stack_chunk, sizeof stack_chunk);
+    touch(cached_pages, sizeof cached_pages);
     return 0;
 }
 
@@ -118,8 +121,6 @@ out:
     if (w.task >= 0) close(w.task);
     free(w.threads);
     free(w.known);
-    free(w.stack);
-    free(w.memory_cache.bytes);
     free(w.writes);
     free(w.affected);
     free(w.stacks);

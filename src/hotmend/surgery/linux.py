@@ -39,7 +39,7 @@ class LinuxProcess:
         except OSError:
             raise ProcessGone(f"there is no process {pid}") from None
         try:
-            self.command = procfs.text(f"{pid}/comm").strip()
+            self.command = procfs.command(pid)
             self._refuse_foreign()
             self._memory = os.open(
                 f"/proc/{pid}/mem", (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC
@@ -104,8 +104,8 @@ class LinuxProcess:
         return borrow.call_function(self.identity, self._ground(), function, arguments)
 
     def publish(self, publication: Publication) -> Attempt:
-        self._refuse_traced()
-        other = self._runs_in_the_same_memory()
+        status = self._refuse_traced()
+        other = self._runs_in_the_same_memory(int(status.get("PPid", "0")))
         if other:
             detail = f"process {other} runs in the same memory (vfork, until exec)"
             return Attempt(Ending.BLOCKED, 0.0, 0, None, detail)
@@ -195,8 +195,11 @@ class LinuxProcess:
                 return
 
     def _refuse_foreign(self) -> None:
-        with Path(f"/proc/{self.pid}/exe").open("rb") as program:
-            head = program.read(20)
+        program = os.open(f"/proc/{self.pid}/exe", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            head = os.read(program, 20)
+        finally:
+            os.close(program)
         if head[:4] == b"\x7fELF" and (head[4] != 2 or head[18:20] != b"\x3e\x00"):
             raise Refused(
                 Refusal(
@@ -207,12 +210,14 @@ class LinuxProcess:
                 )
             )
 
-    def _refuse_traced(self) -> None:
-        tracer = self._status().get("TracerPid", "0")
+    def _refuse_traced(self) -> dict[str, str]:
+        """Its status. Raises Refused(already-traced)."""
+        status = self._status()
+        tracer = status.get("TracerPid", "0")
         if tracer == "0":
-            return
+            return status
         try:
-            who = procfs.text(f"{tracer}/comm").strip()
+            who = procfs.command(int(tracer))
         except OSError:
             who = "another program"
         raise Refused(
@@ -225,13 +230,13 @@ class LinuxProcess:
             )
         )
 
-    def _runs_in_the_same_memory(self) -> int:
-        """A parent or child that does; to stop this process is not to stop that one. 0 for none.
-        One that is born later is a vfork's, whose parent cannot be stopped."""
+    def _runs_in_the_same_memory(self, parent: int) -> int:
+        """The parent or a child, when it does: to stop this process is not to stop that one. 0 for
+        none. One that is born later is a vfork's, whose parent cannot be stopped."""
         try:
-            relatives = [int(self._status().get("PPid", "0")), *procfs.children(self.pid)]
+            relatives = [parent, *procfs.children(self.pid)]
         except OSError:
-            relatives = []
+            relatives = [parent]
         kcmp = functools.partial(_libc.syscall, _SYS_KCMP, self.pid)
         return next((pid for pid in relatives if pid and kcmp(pid, _KCMP_VM, 0, 0) == 0), 0)
 

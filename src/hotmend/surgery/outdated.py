@@ -51,7 +51,7 @@ def _examine(pid: int) -> ProcessFiles:
         if " r-xp " in line and "/" in line:
             mapping = parse_mapping(line)
             seen[mapping.path] = mapping.device, mapping.inode
-    command = procfs.text(f"{pid}/comm").strip()
+    command = procfs.command(pid)
     outdated = tuple(_outdated(pid, seen))
     return ProcessFiles(pid, command, frozenset(p.removesuffix(_DELETED) for p in seen), outdated)
 

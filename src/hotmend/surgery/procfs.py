@@ -34,6 +34,13 @@ def pids() -> list[int]:
     return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
 
 
+def command(pid: int) -> str:
+    """What it calls itself, which may be anything; shown as what a terminal can show. Raises
+    OSError."""
+    name = text(f"{pid}/comm").removesuffix("\n")
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
 def tids(pid: int) -> list[int]:
     """The threads of a process. Raises OSError."""
     return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208

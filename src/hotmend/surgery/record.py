@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, islice
-from typing import Any
 
 from hotmend.hotpatch.hotpatch import PatchedImage
 from hotmend.surgery.errors import ProcessError
@@ -22,6 +22,7 @@ _MAGIC = b"HOTMEND1"
 _HEAD = len(_MAGIC) + 32 + 4
 _MOST = 1 << 20
 _MOST_RECORDS = 256
+_MOST_OF_A_WORD = 512
 _WORDS = 2048
 _OF_A_WRITE = 64
 _OF_A_RUN = 128
@@ -51,22 +52,13 @@ def found(process: Process) -> list[LedgerEntry]:
     "intent": whether the detours are in place is read from memory, too."""
     entries: dict[str, LedgerEntry] = {}
     code = (m for m in process.maps() if m.executable and not m.inode and m.path[:2] != "[v")
-    for record in islice(chain.from_iterable(_records(process, m) for m in code), _MOST_RECORDS):
-        digest = str(record["sha256"])
-        before = entries[digest].images if digest in entries else ()
-        entries[digest] = LedgerEntry(
-            process.identity,
-            process.command,
-            str(record["package"]),
-            str(record["version"]),
-            digest,
-            State.INTENT,
-            (*before, image_from_json(record["image"])),
-        )
+    for told in islice(chain.from_iterable(_told(process, m) for m in code), _MOST_RECORDS):
+        before = entries[told.sha256].images if told.sha256 in entries else ()
+        entries[told.sha256] = replace(told, images=(*before, *told.images))
     return list(entries.values())
 
 
-def _records(process: Process, mapping: Mapping) -> Iterator[dict[str, Any]]:
+def _told(process: Process, mapping: Mapping) -> Iterator[LedgerEntry]:
     """Two payloads never touch, so a record is at a mapping's start."""
     try:
         head = process.read(mapping.start, _HEAD)
@@ -77,7 +69,21 @@ def _records(process: Process, mapping: Mapping) -> Iterator[dict[str, Any]]:
         if hashlib.sha256(data).digest() != head[len(_MAGIC) : -4]:
             return
         record = json.loads(data)
-        image_from_json(record["image"])
-        yield record
+        yield LedgerEntry(
+            process.identity,
+            process.command,
+            _word(record["package"]),
+            _word(record["version"]),
+            _word(record["sha256"]),
+            State.INTENT,
+            (image_from_json(record["image"]),),
+        )
     except (ProcessError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return
+
+
+def _word(value: object) -> str:
+    """What may be shown to people: no terminal is told anything by it."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _MOST_OF_A_WORD:
+        raise ValueError("not a word")
+    return value
