@@ -51,7 +51,7 @@ def create(
     secret. Raises ServerError."""
     if password:
         passwords.check(password, name)
-    secret = password or secrets.token_urlsafe(32)
+    secret = password or _secret()
     identifier = _add(connection, name, now, person=bool(password), secret=secret)
     give(connection, identifier, role, scope)
     return identifier, secret
@@ -74,7 +74,7 @@ def rotate(connection: Connection, identifier: str) -> str:
     ServerError."""
     if _there(connection, identifier).person:
         raise ServerError("a person has a password, or logs in elsewhere")
-    secret = secrets.token_urlsafe(32)
+    secret = _secret()
     _change_secret(connection, identifier, secret)
     return secret
 
@@ -248,3 +248,8 @@ def _checked_scope(scope: str) -> str:
     if len(place) > _LONGEST_SCOPE or not place.isprintable():
         raise ServerError(f"a scope has at most {_LONGEST_SCOPE} letters that can be printed")
     return place
+
+
+def _secret() -> str:
+    """Hexadecimal: what began with a dash would be an option to a command line."""
+    return secrets.token_hex(32)

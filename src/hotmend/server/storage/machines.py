@@ -49,7 +49,7 @@ class Machine:
 
 def new_code(connection: Connection, resource: str, location: str, now: float) -> str:
     """A code with which one machine may enrol as ``resource``, for an hour."""
-    code = secrets.token_urlsafe(24)
+    code = secrets.token_hex(24)  # one that began with a dash would be an option
     connection.execute(
         insert(codes).values(
             digest=_digest(code), resource=resource, location=location, expires=now + CODE_LIFE_S
