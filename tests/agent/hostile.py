@@ -34,6 +34,7 @@ from hotmend.release.parity import Update
 from hotmend.release.release import Month
 from hotmend.release.repository import client
 from hotmend.release.repository.client import Place
+from hotmend.surgery.order import Stale
 from release.mirror import Mirror, QuietServer, begin
 from surgery import workshop
 
@@ -231,6 +232,12 @@ class Victim:
         self._act("apply", data)
         self._patched.add(_name(data))
         return (Outcome(10, "victim", OutcomeKind.APPLIED, 0.1),)
+
+    def verify(self) -> tuple[Outcome, ...]:
+        return ()
+
+    def stale(self) -> tuple[Stale, ...]:
+        return ()
 
     def install(self, name: str, version: str) -> None:
         self._act(f"install {name}")

@@ -109,11 +109,19 @@ def parsed(note: str) -> Note:
     words = signatures.rstrip("\n").split(" ")
     if len(lines) != 3 or len(words) != 3 or words[0] != _DASH or words[1] != lines[0]:
         raise ValueError("this is no checkpoint of an audit log")
-    try:
-        root = base64.b64decode(lines[2], validate=True)
-        signed = base64.b64decode(words[2], validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"this is no checkpoint of an audit log: {error}") from None
+    root, signed = _from_base64(lines[2]), _from_base64(words[2])
     if not lines[1].isdecimal() or len(root) != merkle.HASH_BYTES:
         raise ValueError("this is no checkpoint of an audit log")
     return Note(Checkpoint(lines[0], int(lines[1]), root), signed[:4], signed[4:])
+
+
+def _from_base64(text: str) -> bytes:
+    """Of the one text that stands for these bytes: decoders overlook bits that are left over.
+    Raises ValueError."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"this is no checkpoint of an audit log: {error}") from None
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("this is no checkpoint of an audit log: it is not written as it should be")
+    return data

@@ -50,7 +50,7 @@ def add(
         identifier = ResourceId(subscription, group, kind, name)
 
         def work(connection: Connection) -> bool:
-            machines.remove(connection, identifier.key)
+            machines.remove(connection, identifier.key, control.clock())
             return resources.remove(connection, identifier)
 
         return Response(status_code=gone if control.database.write(work) else 204)

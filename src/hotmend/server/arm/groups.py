@@ -79,7 +79,7 @@ def router(control: Control, access: Access) -> APIRouter:
     def delete(subscription: str, group: str) -> Response:
         def work(connection: Connection) -> bool:
             for resource in list(resources.listed(connection, subscription, None, group)):
-                machines.remove(connection, resource.id.key)
+                machines.remove(connection, resource.id.key, control.clock())
                 resources.remove(connection, resource.id)
             return resources.remove(connection, ResourceId(subscription, group, "", group))
 

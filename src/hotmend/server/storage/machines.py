@@ -13,6 +13,7 @@ from sqlalchemy import JSON, Connection, bindparam, delete, insert, select, upda
 
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
+from hotmend.server.storage import groups, turns
 from hotmend.server.storage.tables import codes, machines
 from hotmend.server.storage.tables import health as health_table
 
@@ -75,7 +76,7 @@ def add(
     connection: Connection, machine: str, resource: str, facts: Facts, now: float, simulated: bool
 ) -> None:
     """In the place of the one that enrolled as ``resource`` before."""
-    remove(connection, resource)
+    remove(connection, resource, now)
     connection.execute(
         insert(machines).values(
             id=machine,
@@ -161,11 +162,14 @@ def health(connection: Connection, machine: str) -> tuple[float, Health] | None:
     return None if row is None else (row.told, msgspec.convert(row.content, Health))
 
 
-def remove(connection: Connection, resource: str) -> None:
+def remove(connection: Connection, resource: str, now: float) -> None:
     """Its certificate is good for nothing from now on."""
-    gone = select(machines.c.id).where(machines.c.resource == resource)
-    connection.execute(delete(health_table).where(health_table.c.machine.in_(gone)))
-    connection.execute(delete(machines).where(machines.c.resource == resource))
+    found = select(machines.c.id, machines.c.group).where(machines.c.resource == resource)
+    for gone in connection.execute(found).all():
+        turns.forget(connection, gone.id, now)
+        connection.execute(delete(health_table).where(health_table.c.machine == gone.id))
+        connection.execute(delete(machines).where(machines.c.id == gone.id))
+        groups.count_machines(connection, [gone.group])
 
 
 def _machine(row: Any) -> Machine | None:

@@ -10,16 +10,17 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from hotmend.fleet import zone as zones
-from hotmend.fleet.regions import normalised
+from hotmend.fleet.orchestration import orchestration
+from hotmend.fleet.place import place_of
 from hotmend.model.agent_messages import RebootSetting
 from hotmend.server.resource_id import ResourceId, parsed
-from hotmend.server.storage import groups, resources
+from hotmend.server.storage import groups, resources, turns
 from hotmend.server.storage.tables import machines
 
 CANARY_TAG = "hotmend-ring"
 _CANARY = "canary"
-_AUTOMATIC = "AutomaticByPlatform"
 _DOMAINS = 5
+_OF_TURNS = ("owner", "region", "zone", "group", "domain", "time_zone")
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,26 @@ def standing(identifier: ResourceId, body: Mapping[str, Any], own_zone: str) -> 
     """From a machine's resource. ``own_zone``: the IANA name that the machine itself says; a time
     zone that its owner wrote comes first."""
     properties = _of(body, "properties")
-    owner = identifier.subscription.lower()
-    region = normalised(str(body.get("location", "")))
     written = body.get("zones") or [""]
-    zone = str(written[0]) if isinstance(written, list) else ""
-    loose = f"loose:{owner}/{region}/{zone}"
-    group = str(_of(properties, "availabilitySet").get("id") or loose).lower()
+    place = place_of(
+        identifier.subscription,
+        str(body.get("location", "")),
+        str(written[0]) if isinstance(written, list) else "",
+        str(_of(properties, "availabilitySet").get("id") or ""),
+        0,
+    )
     profile = _of(properties, "osProfile")
     windows, linux = _of(profile, "windowsConfiguration"), _of(profile, "linuxConfiguration")
     settings = _of(windows, "patchSettings") or _of(linux, "patchSettings")
     platform = _of(settings, "automaticByPlatformSettings")
-    by_platform = str(settings.get("patchMode", "")).lower() == _AUTOMATIC.lower()
-    own_schedule = platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True
+    bypass = platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True
     return Standing(
-        owner=owner,
-        region=region,
-        zone=zone,
-        group=group,
+        owner=identifier.subscription.lower(),
+        region=place.region,
+        zone=place.zone,
+        group=place.group,
         time_zone=_time_zone(windows.get("timeZone"), own_zone),
-        automatic=by_platform and not own_schedule,
+        automatic=orchestration(str(settings.get("patchMode", "")), bypass, False).automatic,
         canary=str(_of(body, "tags").get(CANARY_TAG, "")).lower() == _CANARY,
         reboot=_reboot(platform.get("rebootSetting")),
     )
@@ -84,6 +86,8 @@ def place(connection: Connection, identifier: ResourceId) -> None:
         groups.add(connection, {known.group: (known.region, known.zone)})
         values["domain"] = _next_domain(connection, known.group)
     connection.execute(update(machines).where(machines.c.id == row.id).values(values))
+    now_at = {name: values.get(name, row._mapping[name]) for name in _OF_TURNS}
+    turns.follow(connection, row.id, now_at)
     groups.count_machines(connection, {row.group, known.group})
 
 

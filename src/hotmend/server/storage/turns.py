@@ -165,6 +165,25 @@ def leave(
     return len(gone)
 
 
+def follow(connection: Connection, machine: str, place: Mapping[str, Any]) -> None:
+    """A machine stands elsewhere now, and so do its turns that wait; one that has started, or
+    failed, stays where it was when it did."""
+    waits = (turns.c.machine == machine) & (turns.c.state == TurnState.WAITING.value)
+    connection.execute(update(turns).where(waits).values(dict(place)))
+
+
+def forget(connection: Connection, machine: str, now: float) -> None:
+    """A machine was removed: nothing of it waits, or uses up a budget, any more."""
+    able = (turns.c.machine == machine) & (turns.c.state != TurnState.HEALTHY.value)
+    gone = connection.execute(
+        update(turns)
+        .where(able)
+        .values(state=TurnState.EXCLUDED.value, ended=now, because="the machine was removed")
+        .returning(turns.c.group)
+    ).all()
+    groups.count_held(connection, {row.group for row in gone})
+
+
 def _fail(
     connection: Connection, which: ColumnElement[bool], failure: Failure, because: Any, now: float
 ) -> list[Ended]:
