@@ -76,3 +76,9 @@ def test_the_page_has_every_setting_with_its_default_and_reason() -> None:
         shown = f"{value:%H:%M}" if isinstance(value, time) else f"{value:g}"
         rows.append(f"| `{name}` | {shown} | {told.unit} | {told.why} |")
     assert "\n".join(rows) in (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()
+
+
+def test_no_more_are_in_flight_than_the_signed_policy_allows() -> None:
+    assert Settings().most(100_000) == 400
+    assert replace(Settings(), largest_batch=50).most(100_000) == 50
+    assert replace(Settings(), largest_batch=1).most(3) == 1

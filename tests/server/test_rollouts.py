@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -176,3 +177,14 @@ def test_settings_that_make_no_sense_are_refused_by_name(
     answer = own_plane.call("PUT", path, settings)
     assert answer.status == 400 and word in answer.body["error"]["message"]
     assert own_plane.call("GET", path).body == before
+
+
+def test_a_signed_policy_caps_how_many_go_at_a_time(own_plane: Plane) -> None:
+    targets = own_plane.control.folder.repository / "targets"
+    ring = {"name": "all", "percent": 100}
+    policy = {"rings": [ring], "largest_batch": 1, "windows": []}
+    policy |= {"minimum_soak_minutes": 0, "orders_per_day": 9}
+    (targets / "0123.policy.json").write_text(json.dumps(policy))
+    publish(own_plane, "2027-03")
+    eventually(lambda: [r for r in rollouts(own_plane) if r["name"].startswith("2027-03")])
+    assert one(own_plane, "2027-03")["settings"]["largest_batch"] == 1

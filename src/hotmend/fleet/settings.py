@@ -51,6 +51,9 @@ class Settings:
         float, About("of the fleet", 0, 1, "all in flight may be harmed before anybody knows")
     ] = 0.005
     least_most: Annotated[int, About("machines", 1, 10**6, "a small fleet must get on, too")] = 5
+    largest_batch: Annotated[
+        int, About("machines", 1, 10**9, "the signed rollout policy's, where it says less")
+    ] = 10**9
     failure_share: Annotated[
         float,
         About("of those attempted", 0, 1, "below most_share, so that accidents alone stop nothing"),
@@ -96,7 +99,7 @@ class Settings:
 
     def most(self, fleet: int) -> int:
         """How many machines of a fleet of that size may be away or harmed at once."""
-        return max(self.least_most, int(self.most_share * fleet))
+        return min(self.largest_batch, max(self.least_most, int(self.most_share * fleet)))
 
 
 @cache

@@ -92,8 +92,8 @@ class DataFolder:
         found = (self.repository / "targets").glob("*release.json")
         return tuple(sorted({path.name.partition(".")[2] for path in found}))
 
-    def release(self, name: str) -> str:
-        """The newest published text of a signed description. Raises OSError."""
+    def target(self, name: str) -> str:
+        """The newest text that was published under a name. Raises OSError."""
         found = (self.repository / "targets").glob(f"*.{name}")
         newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
         if newest is None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from hotmend.fleet.regions import pair_keys, pairs
-from hotmend.release import draft
+from hotmend.release import draft, policy
 from hotmend.release.errors import ReleaseError
 from hotmend.server.control import Control
 from hotmend.server.rollouts import releases
@@ -71,7 +71,8 @@ class Keeping:
         found = []
         for name in new:
             try:
-                one = Published(name, draft.decode(self._control.folder.release(name), name))
+                text = self._control.folder.target(name)
+                one = Published(name, draft.decode(text, name), self._policy())
             except (ReleaseError, OSError, UnicodeDecodeError) as error:
                 _log.warning("%s cannot be rolled out: %s", name, error)
                 self._passed_over.add(name)
@@ -81,3 +82,10 @@ class Keeping:
             else:
                 self._passed_over.add(name)
         return tuple(found)
+
+    def _policy(self) -> policy.Policy | None:
+        """The signed one; None where nobody has published any. Raises ReleaseError, OSError."""
+        try:
+            return policy.parse(self._control.folder.target(policy.TARGET))
+        except FileNotFoundError:
+            return None

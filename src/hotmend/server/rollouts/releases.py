@@ -17,6 +17,7 @@ from hotmend.model.agent_messages import Order, RebootSetting, RunKind, Selectio
 from hotmend.release import parity
 from hotmend.release.classification import Classification
 from hotmend.release.draft import Draft
+from hotmend.release.policy import Policy
 from hotmend.release.release import Kind
 from hotmend.server.storage import audit, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
@@ -30,10 +31,13 @@ _IDS = uuid.UUID("0b0ef3c4-6a0e-4f0c-8a6e-0c3a0f2a9a55")
 
 @dataclass(frozen=True)
 class Published:
-    """A signed description of a release that the repository has; ``name``: its target's."""
+    """A signed description of a release that the repository has; ``name``: its target's;
+    ``policy``: the signed rollout policy, which agents enforce, each for itself. How many machines
+    go at a time no single one of them can know: that is kept here."""
 
     name: str
     draft: Draft
+    policy: Policy | None = None
 
     @property
     def wanted(self) -> bool:
@@ -54,6 +58,9 @@ def begin(
 ) -> Rollout:
     """A rollout of it to all machines with automatic patching on."""
     identifier = str(uuid.uuid5(_IDS, published.name))
+    if published.policy is not None:
+        most = min(parsed(written).largest_batch, published.policy.largest_batch)
+        written = {**written, "largest_batch": most}
     members, named = _members(connection)
     canaries = named or chosen_canaries(members, parsed(written), identifier)
     sizes = Counter(member.region for member in members if member.machine not in canaries)
