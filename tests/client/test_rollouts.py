@@ -11,15 +11,13 @@ from client.conftest import Terminal
 from hotmend.cli import exit_codes
 from server.conftest import Plane
 from server.machine import enrolled
-from server.test_rollouts import eventually, publish
+from server.test_rollouts import SETTINGS, eventually, far_from_now, publish
 
 
 @pytest.fixture(scope="module")
 def begun(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The name of a rollout that waits: its window is a minute that is not now."""
-    settings = {"window_opens": "00:00", "window_closes": "00:01", "canary_bake_s": 0}
-    path = "providers/Hotmend.Fleet/rolloutSettings/default"
-    assert plane.call("PUT", path, settings).status == 200
+    """The name of a rollout that waits."""
+    assert plane.call("PUT", SETTINGS, far_from_now()).status == 200
     enrolled(plane, "waits", tmp_path_factory.mktemp("machines")).poll()
     publish(plane, "2026-11")
     shown = "providers/Hotmend.Fleet/rollouts"

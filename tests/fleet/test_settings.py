@@ -79,6 +79,6 @@ def test_the_page_has_every_setting_with_its_default_and_reason() -> None:
 
 
 def test_no_more_are_in_flight_than_the_signed_policy_allows() -> None:
-    assert Settings().most(100_000) == 400
+    assert Settings().most(100_000) == 500
     assert replace(Settings(), largest_batch=50).most(100_000) == 50
     assert replace(Settings(), largest_batch=1).most(3) == 1

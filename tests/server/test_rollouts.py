@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ def one(plane: Plane, name: str) -> dict[str, Any]:
     path = f"{FLEET}/rollouts/{known['id']}"
     shown: dict[str, Any] = plane.call("GET", path).body
     return shown
+
+
+def far_from_now() -> dict[str, Any]:
+    """Settings whose window is a minute half a day away: whatever begins, waits."""
+    opens = datetime.now(UTC) + timedelta(hours=12)
+    closes = opens + timedelta(minutes=1)
+    return {"window_opens": f"{opens:%H:%M}", "window_closes": f"{closes:%H:%M}"}
 
 
 def eventually(question: Any, seconds: float = 30.0) -> Any:
@@ -128,6 +136,7 @@ def test_a_release_is_rolled_out_machine_by_machine(own_plane: Plane, tmp_path: 
 
 def test_people_pause_resume_halt_exclude_and_cancel(own_plane: Plane, tmp_path: Path) -> None:
     plane = own_plane
+    assert plane.call("PUT", SETTINGS, far_from_now()).status == 200
     machine = enrolled(plane, "two", tmp_path)
     publish(plane, "2026-12")
     began = eventually(lambda: [r for r in rollouts(plane) if r["name"].startswith("2026-12")])[0]
