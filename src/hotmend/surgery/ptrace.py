@@ -33,6 +33,9 @@ _INTERRUPT = 0x4207
 OPTION_TRACE_SYSCALL_GOOD = 1
 OPTION_SUSPEND_SECCOMP = 1 << 21
 _WALL = 0x40000000
+_WNOTHREAD = 0x20000000
+"""Only what this thread holds: when another thread of a target has called exec, its pid may mean a
+child of our process's, and that is no news of ours."""
 _STOPPING = frozenset({19, 20, 21, 22})  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 _SYSCALL_STOP = 5 | 0x80
 
@@ -148,7 +151,7 @@ def look(tid: int, *, block: bool = False) -> tuple[Stop, int] | None:
     The news is not consumed: should we be killed, a signal that the thread was about to receive
     is still delivered.
     """
-    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL | (0 if block else os.WNOHANG)
+    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL | _WNOTHREAD | (0 if block else os.WNOHANG)
     try:
         news = os.waitid(os.P_PID, tid, how)
     except ChildProcessError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import errno
+import os
 import time
 
 from hotmend.surgery import procfs, ptrace
@@ -54,6 +55,8 @@ def call(
                     continue  # it is released when we end
                 ptrace.interrupt(tid)
                 _rest(tid, time.monotonic() + patience_s)
+                if not _has_syscall(tid, site):
+                    return Loan.ENDED, 0, 0  # it called exec; it is released when we end
                 return _lend(tid, filtered, site, number, arguments)
             except PermissionError:
                 ending, error = Loan.REFUSED_TRACE, errno.EPERM
@@ -73,6 +76,17 @@ def _is_of(who: Who, tid: int) -> bool:
     try:
         return procfs.identify(pid).start_time == start_time and tid in procfs.tids(pid)
     except (ProcessGone, OSError):
+        return False
+
+
+def _has_syscall(tid: int, site: int) -> bool:
+    try:
+        memory = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(memory, 2, site) == b"\x0f\x05"
+        finally:
+            os.close(memory)
+    except OSError:
         return False
 
 
