@@ -145,13 +145,13 @@ def set_registers(tid: int, registers: Registers) -> None:
     _request(_SETREGS, tid, 0, ctypes.addressof(registers))
 
 
-def look(tid: int, *, block: bool = False) -> tuple[Stop, int] | None:
+def look(tid: int) -> tuple[Stop, int] | None:
     """(why, signal number) of the stop that ``tid`` is in; None when it is in none.
 
     The news is not consumed: should we be killed, a signal that the thread was about to receive
     is still delivered.
     """
-    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL | _WNOTHREAD | (0 if block else os.WNOHANG)
+    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | _WALL | _WNOTHREAD
     try:
         news = os.waitid(os.P_PID, tid, how)
     except ChildProcessError:

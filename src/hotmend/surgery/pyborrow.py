@@ -115,9 +115,7 @@ def _call(tid: int, site: int, number: int, arguments: tuple[int, ...]) -> int:
     ptrace.set_registers(tid, ours)
     while stops < 2:
         ptrace.proceed_to_syscall(tid)
-        news = ptrace.look(tid, block=True)
-        assert news is not None
-        why, deliver = news
+        why, deliver = _next_stop(tid)
         if why is ptrace.Stop.GONE:
             raise _Ended
         if why is ptrace.Stop.SYSCALL:
@@ -148,6 +146,13 @@ def _interrupt_again(tid: int, deliver: int) -> None:
     ptrace.interrupt(tid)
     ptrace.proceed(tid, deliver)
     _rest(tid, None)
+
+
+def _next_stop(tid: int) -> tuple[ptrace.Stop, int]:
+    """Asked again and again: a wait is not woken when another thread's exec ends this one."""
+    while (news := ptrace.look(tid)) is None:
+        time.sleep(_PAUSE_S)
+    return news
 
 
 def _rest(tid: int, deadline: float | None) -> None:
