@@ -239,10 +239,12 @@ def test_a_process_that_ends_midway_is_gone_or_done(end: str, window: str, ledge
     for delay in range(0, 6000, 400):
         with running("mortal", end, str(delay)) as target:
             target.ask("go")
+            began = time.monotonic()
             try:
                 kinds.add(put(target.pid, ledger).kind)
             except Exception as error:  # whatever it is, it must be one we know how to say
                 assert type(error).__module__ == "hotmend.surgery.errors", repr(error)
+            assert time.monotonic() - began < 20, "nobody waits for what will never come"
             if end == "exec":
                 assert eventually(lambda pid=target.pid: _command(pid) == "sleep")
                 assert target.tracer() == 0

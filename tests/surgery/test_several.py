@@ -203,12 +203,15 @@ def test_a_thread_is_borrowed_from_the_process_that_is_meant_only(window: str) -
         ground = process._ground()
         started = process.identity.start_time
         tids = array.array("i", [target.pid]).tobytes()
-        for who, ending in (
-            ((target.pid, started + 1), Loan.ENDED),
-            ((os.getpid(), started), Loan.ENDED),
-            ((target.pid, started), Loan.CALLED),
+        site = ground.site.address
+        for who, at, ending in (
+            ((target.pid, started + 1), site, Loan.ENDED),
+            ((os.getpid(), started), site, Loan.ENDED),
+            ((target.pid, started), 4096, Loan.ENDED),  # nothing is there: it called exec
+            ((target.pid, started), site + 1, Loan.ENDED),
+            ((target.pid, started), site, Loan.CALLED),
         ):
-            answer = call(who, tids, False, 10**9, ground.site.address, 0, b"", _GETPID, (0,) * 6)
+            answer = call(who, tids, False, 10**9, at, 0, b"", _GETPID, (0,) * 6)
             assert answer[0] == ending
             assert target.ask() == 1
         assert answer[1] == target.pid

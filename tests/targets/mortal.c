@@ -17,7 +17,7 @@ static void command(const char *word)
 {
     pthread_t thread;
     (void)word;
-    pthread_create(&thread, NULL, end, NULL);
     say(0);
+    pthread_create(&thread, NULL, end, NULL);
 }
 int main(int count, char **arguments) { (void)count; words = arguments; serve(); }

@@ -291,6 +291,17 @@ static int invoke(struct loan *l, struct thread *t, int64_t deadline)
     return t->dead || give_back(t, &own) < 0 ? -1 : 1;
 }
 
+/* The memory is the one that was looked at: since then the process may have called exec. */
+static int on_known_ground(const struct loan *l, pid_t tid)
+{
+    int function = l->number == A_FUNCTION;
+    errno = 0;
+    uint64_t code = (uint64_t)ptrace(PTRACE_PEEKTEXT, tid, (void *)(function ? l->home : l->site), NULL);
+    if (errno) return 0;
+    return function ? code == 0x0f0000000fc0c748ULL /* mov $15, %rax; syscall */
+                    : (code & 0xffff) == 0x050f;    /* syscall */
+}
+
 static void lend(struct loan *l, struct thread *t)
 {
     long options = PTRACE_O_TRACESYSGOOD | O_SUSPEND_SECCOMP;
@@ -348,6 +359,11 @@ static void borrow(void *argument)
         if (!is_of(l, t.tid)) continue; /* it is released when we end */
         ptrace(PTRACE_INTERRUPT, t.tid, NULL, NULL);
         if (rest(&t, now_ns() + l->patience_ns) == 0) {
+            if (!on_known_ground(l, t.tid)) {
+                l->ending = ENDED;
+                ptrace(PTRACE_DETACH, t.tid, NULL, NULL);
+                return;
+            }
             lend(l, &t);
             if (l->number == A_FUNCTION && l->ending == NO_THREAD) continue;
             return;

@@ -33,6 +33,9 @@ _INTERRUPT = 0x4207
 OPTION_TRACE_SYSCALL_GOOD = 1
 OPTION_SUSPEND_SECCOMP = 1 << 21
 _WALL = 0x40000000
+_WNOTHREAD = 0x20000000
+"""Only what this thread holds: when another thread of a target has called exec, its pid may mean a
+child of our process's, and that is no news of ours."""
 _STOPPING = frozenset({19, 20, 21, 22})  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 _SYSCALL_STOP = 5 | 0x80
 
@@ -142,13 +145,13 @@ def set_registers(tid: int, registers: Registers) -> None:
     _request(_SETREGS, tid, 0, ctypes.addressof(registers))
 
 
-def look(tid: int, *, block: bool = False) -> tuple[Stop, int] | None:
+def look(tid: int) -> tuple[Stop, int] | None:
     """(why, signal number) of the stop that ``tid`` is in; None when it is in none.
 
     The news is not consumed: should we be killed, a signal that the thread was about to receive
     is still delivered.
     """
-    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | _WALL | (0 if block else os.WNOHANG)
+    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | _WALL | _WNOTHREAD
     try:
         news = os.waitid(os.P_PID, tid, how)
     except ChildProcessError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import errno
+import os
 import time
 
 from hotmend.surgery import procfs, ptrace
@@ -54,6 +55,8 @@ def call(
                     continue  # it is released when we end
                 ptrace.interrupt(tid)
                 _rest(tid, time.monotonic() + patience_s)
+                if not _has_syscall(tid, site):
+                    return Loan.ENDED, 0, 0  # it called exec; it is released when we end
                 return _lend(tid, filtered, site, number, arguments)
             except PermissionError:
                 ending, error = Loan.REFUSED_TRACE, errno.EPERM
@@ -73,6 +76,17 @@ def _is_of(who: Who, tid: int) -> bool:
     try:
         return procfs.identify(pid).start_time == start_time and tid in procfs.tids(pid)
     except (ProcessGone, OSError):
+        return False
+
+
+def _has_syscall(tid: int, site: int) -> bool:
+    try:
+        memory = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.pread(memory, 2, site) == b"\x0f\x05"
+        finally:
+            os.close(memory)
+    except OSError:
         return False
 
 
@@ -101,9 +115,7 @@ def _call(tid: int, site: int, number: int, arguments: tuple[int, ...]) -> int:
     ptrace.set_registers(tid, ours)
     while stops < 2:
         ptrace.proceed_to_syscall(tid)
-        news = ptrace.look(tid, block=True)
-        assert news is not None
-        why, deliver = news
+        why, deliver = _next_stop(tid)
         if why is ptrace.Stop.GONE:
             raise _Ended
         if why is ptrace.Stop.SYSCALL:
@@ -134,6 +146,13 @@ def _interrupt_again(tid: int, deliver: int) -> None:
     ptrace.interrupt(tid)
     ptrace.proceed(tid, deliver)
     _rest(tid, None)
+
+
+def _next_stop(tid: int) -> tuple[ptrace.Stop, int]:
+    """Asked again and again: a wait is not woken when another thread's exec ends this one."""
+    while (news := ptrace.look(tid)) is None:
+        time.sleep(_PAUSE_S)
+    return news
 
 
 def _rest(tid: int, deadline: float | None) -> None:
