@@ -58,7 +58,7 @@ machines = Table(
     Column("time_zone", String(64), nullable=False),  # IANA's name
     Column("automatic", Boolean, nullable=False),
     Column("canary", Boolean, nullable=False),
-    Column("reboot", String(16), nullable=False),
+    Column("reboot", String(16), nullable=False),  # "" where its owner set nothing
     Column("health", String(16), nullable=False),
     Column("health_at", Float, nullable=False),
     Column("bad_at", Float, nullable=False),
@@ -122,6 +122,9 @@ rollouts = Table(
     Column("warned", String(1024), nullable=False),
     Column("opens", Float),
     Column("closes", Float),
+    Column("configuration", String(1024), nullable=False),  # key of a schedule's, "" for a release
+    Column("occurrence", String(14), nullable=False),  # yyyyMMddHHmm00 by the schedule's clock
+    Column("windows_order", JSON),  # what machines with Windows are told, where it is another
 )
 
 # All that admission has to know of a turn: it reads the index alone.

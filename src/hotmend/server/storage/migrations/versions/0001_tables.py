@@ -100,6 +100,9 @@ def upgrade() -> None:
         sa.Column("warned", sa.String(1024), nullable=False),
         sa.Column("opens", sa.Float),
         sa.Column("closes", sa.Float),
+        sa.Column("configuration", sa.String(1024), nullable=False),
+        sa.Column("occurrence", sa.String(14), nullable=False),
+        sa.Column("windows_order", sa.JSON),
     )
     op.create_table(
         "turns",
