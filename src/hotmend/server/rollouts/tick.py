@@ -13,7 +13,7 @@ from sqlalchemy import Connection, true
 
 from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision, room
 from hotmend.fleet.turn import TurnState
-from hotmend.server.rollouts import schedules
+from hotmend.server.rollouts import reverting, schedules
 from hotmend.server.rollouts.admit import WHO, admit, portions, windows
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage import audit, rollouts, turns
@@ -26,6 +26,10 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
     settings = rollout.settings
     _note_ended(connection, rollout, moment)
     rollout, standing = _decide(connection, rollout, moment.now)
+    if rollout.state is RolloutState.HALTED and settings.revert_on_halt:
+        told, ended = reverting.revert(connection, rollout, moment.now)
+        _write_ended(connection, rollout, ended, TurnState.FAILED, moment.now)
+        return told
     if rollout.state is not RolloutState.RUNNING:
         return 0
     if rollout.kind == rollouts.AUTOMATIC:

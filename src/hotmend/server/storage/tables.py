@@ -151,6 +151,7 @@ turns = Table(
     Column("started", Float),
     Column("installed", Float),
     Column("ended", Float),
+    Column("reverted", Float),  # when its machine was told to take out what it got
     Column("failure", String(16), nullable=False),  # "" or which kind
     Column("because", String(512), nullable=False),
     Index("turns_in_order", *_IN_ORDER),

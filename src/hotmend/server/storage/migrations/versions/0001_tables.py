@@ -121,6 +121,7 @@ def upgrade() -> None:
         sa.Column("started", sa.Float),
         sa.Column("installed", sa.Float),
         sa.Column("ended", sa.Float),
+        sa.Column("reverted", sa.Float),
         sa.Column("failure", sa.String(16), nullable=False),
         sa.Column("because", sa.String(512), nullable=False),
     )
