@@ -307,6 +307,34 @@ audit = Table(
     Column("digest", String(64), nullable=False),
 )
 
+# News that people are told, for each receiver (``channel``). ``due``: when it is tried next, NULL
+# for never again; ``sent``: when it arrived.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("channel", String(1024), primary_key=True),
+    Column("event", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float),
+    Column("sent", Float),
+    Column("problem", String(512), nullable=False),
+    Index("outbox_that_is_due", "due"),
+)
+
+# One row: how far the audit log has been read for news, and what is to be in the next digest.
+reader = Table(
+    "reader",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("tally", JSON, nullable=False),
+    Column("alarmed", Boolean, nullable=False),
+)
+
 # One row: how many entries the log has, the last one's digest, the peaks of its Merkle tree.
 audit_head = Table(
     "audit_head",
