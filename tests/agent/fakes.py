@@ -70,6 +70,17 @@ class FakeSurgery:
                 outcomes.append(Outcome(pid, "nginx", OutcomeKind.APPLIED, 0.1))
         return tuple(outcomes)
 
+    def revert(self, data: bytes) -> tuple[Outcome, ...]:
+        assert data == DATA
+        outcomes = []
+        for pid in [pid for pid, has in self.processes.items() if has]:
+            if pid in self.stubborn:
+                outcomes.append(Outcome(pid, "nginx", OutcomeKind.BLOCKED))
+            else:
+                self.processes[pid] = False
+                outcomes.append(Outcome(pid, "nginx", OutcomeKind.REVERTED, 0.1))
+        return tuple(outcomes)
+
     def verify(self) -> tuple[Outcome, ...]:
         found = []
         for pid, has in self.processes.items():

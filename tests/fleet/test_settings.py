@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hotmend.fleet.settings import Settings, about, parsed
+from hotmend.fleet.settings import YES_OR_NO, Settings, about, parsed
 
 
 def test_an_empty_document_is_the_defaults() -> None:
@@ -16,8 +16,10 @@ def test_an_empty_document_is_the_defaults() -> None:
 
 
 def test_what_is_given_is_taken() -> None:
-    found = parsed({"window_opens": "01:30", "soak_s": 5, "attempts": 1, "most_share": 0.5})
-    expected = replace(Settings(), window_opens=time(1, 30), soak_s=5.0, attempts=1, most_share=0.5)
+    found = parsed({"window_opens": "01:30", "soak_s": 5, "attempts": 1, "revert_on_halt": True})
+    expected = replace(
+        Settings(), window_opens=time(1, 30), soak_s=5.0, attempts=1, revert_on_halt=True
+    )
     assert found == expected and isinstance(found.soak_s, float)
 
 
@@ -29,7 +31,10 @@ def test_every_default_is_within_its_bounds_and_has_its_reason() -> None:
         assert isinstance(value, time) or told.least <= value <= told.most
 
 
-@pytest.mark.parametrize("name", [n for n, a in about().items() if a.unit != "local time"])
+NUMBERS = [n for n, a in about().items() if a.unit not in ("local time", YES_OR_NO)]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
 def test_beyond_its_bounds_a_setting_is_refused(name: str) -> None:
     told = about()[name]
     whole = type(getattr(Settings(), name))
@@ -50,6 +55,7 @@ def test_beyond_its_bounds_a_setting_is_refused(name: str) -> None:
         ({"window_opens": 22}, "window_opens must be a time of day"),
         ({"window_opens": "06:00"}, "are the same time"),
         ({"attempts": 1.5}, "attempts must be a whole number"),
+        ({"revert_on_halt": 1}, "revert_on_halt must be true or false"),
         ({"promise_days": 5}, "promise_warning_days is more than promise_days"),
     ],
 )
@@ -73,7 +79,10 @@ def test_the_page_has_every_setting_with_its_default_and_reason() -> None:
     rows = []
     for name, told in about().items():
         value = getattr(Settings(), name)
-        shown = f"{value:%H:%M}" if isinstance(value, time) else f"{value:g}"
+        if isinstance(value, bool):
+            shown = str(value).lower()
+        else:
+            shown = f"{value:%H:%M}" if isinstance(value, time) else f"{value:g}"
         rows.append(f"| `{name}` | {shown} | {told.unit} | {told.why} |")
     assert "\n".join(rows) in (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text()
 

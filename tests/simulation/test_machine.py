@@ -47,6 +47,15 @@ def test_what_was_chosen_is_installed_and_nothing_else() -> None:
     assert missing(one) == {"simulated-tool=1-2"}
 
 
+def test_a_hotpatch_is_taken_out_again_and_the_package_stays() -> None:
+    one = machine()
+    one.carry_out(SECURITY, 0.0, 5.0)
+    undo = Order("undo", RunKind.REVERT, Selection(include=(LIVE,)))
+    run = one.carry_out(undo, 10.0, 10.0 + one.takes(undo))
+    assert run.status is RunStatus.SUCCEEDED and run.kind is RunKind.REVERT
+    assert missing(one) == {LIVE, "simulated-tool=1-2"}
+
+
 def test_a_failure_is_said_and_nothing_is_installed() -> None:
     one = machine(fails=1.0)
     run = one.carry_out(SECURITY, 0.0, 5.0)

@@ -24,6 +24,7 @@ from hotmend.agent.install import Installer, install, status, wants_restart
 from hotmend.agent.journal import Journal
 from hotmend.agent.link import Link, decoded
 from hotmend.agent.packages import Packages
+from hotmend.agent.revert import revert
 from hotmend.agent.surgery_port import Surgery
 from hotmend.model.agent_messages import (
     Assessment,
@@ -149,6 +150,8 @@ class Agent:
         began = self._journal.begin(order, self._clock())
         if order.kind is RunKind.INSTALL:
             self._install(order, began, known)
+        elif order.kind is RunKind.REVERT:
+            self._revert(order, began, known)
         else:
             self._restart(Run(order.id, RunKind.RESTART, began, RunStatus.SUCCEEDED))
 
@@ -221,6 +224,20 @@ class Agent:
             run = replace(run, status=RunStatus.COMPLETED_WITH_WARNINGS)
         self._end(run)
         # What the server shows is how the machine stands now, not before.
+        self._assess(str(uuid.uuid4()))
+
+    def _revert(self, order: Order, began: float, known: Known) -> None:
+        run = Run(order.id, RunKind.REVERT, began, RunStatus.IN_PROGRESS)
+        self._journal.say(run, self._clock())
+        try:
+            _, looked = self._look()
+            hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
+            done = revert(order, hotpatches, self._surgery, lambda: self._may_act(known, order))
+        except (AgentError, SurgeryError) as error:
+            self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
+            return
+        self._end(replace(run, status=status(done), installation=done))
+        # New processes do not get it any more, and the server shows how the machine stands now.
         self._assess(str(uuid.uuid4()))
 
     def _restart(self, run: Run) -> None:

@@ -102,7 +102,7 @@ def _into_memory(patch: AvailablePatch, data: bytes, surgery: Surgery) -> PatchR
     old = [outcome for outcome in outcomes if outcome.kind in _STILL_OLD]
     if not old:
         return _result(patch, InstallationState.INSTALLED, "", outcomes)
-    because = f"{len(old)} of {len(outcomes)} processes still run the old code: {_why(old[0])}"
+    because = f"{len(old)} of {len(outcomes)} processes still run the old code: {why(old[0])}"
     return _result(patch, InstallationState.FAILED, because, outcomes)
 
 
@@ -152,13 +152,19 @@ def _result(
         state=state,
         kb=patch.kb,
         because=because,
-        processes=tuple(
-            ProcessResult(o.pid, o.command, o.kind.value, o.pause_ms, _why(o)) for o in outcomes
-        ),
+        processes=of_processes(outcomes),
     )
 
 
-def _why(outcome: Outcome) -> str:
+def of_processes(outcomes: Iterable[Outcome]) -> tuple[ProcessResult, ...]:
+    """What became of each."""
+    return tuple(
+        ProcessResult(o.pid, o.command, o.kind.value, o.pause_ms, why(o)) for o in outcomes
+    )
+
+
+def why(outcome: Outcome) -> str:
+    """What stood in its way; "" for nothing."""
     if outcome.refusal is not None:
         return f"{outcome.refusal.code.value}: {outcome.refusal.sentence}"
     if outcome.blocked is not None:

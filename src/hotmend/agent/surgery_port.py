@@ -24,6 +24,9 @@ class Surgery(Protocol):
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
         """Into these processes, or into every one that maps an old build."""
 
+    def revert(self, data: bytes) -> tuple[Outcome, ...]:
+        """Out of every process that has it; the saved bytes go back."""
+
     def verify(self) -> tuple[Outcome, ...]:
         """All that is in force, read again: *already* where it is as written, *gone*, or
         *refused* with what differs."""
@@ -44,6 +47,10 @@ class HiredSurgeon:
 
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
         order = _order(Verb.APPLY, data, tuple(pids))
+        return tuple(collected(self._surgeon.perform(order, data))[0])
+
+    def revert(self, data: bytes) -> tuple[Outcome, ...]:
+        order = _order(Verb.REVERT, data, ())
         return tuple(collected(self._surgeon.perform(order, data))[0])
 
     def verify(self) -> tuple[Outcome, ...]:

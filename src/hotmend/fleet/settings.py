@@ -14,6 +14,7 @@ from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 _DAY_S = 86_400.0
+YES_OR_NO = "true or false"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,13 @@ class Settings:
         float, About("days", 0, 365, "time enough for a person to do something")
     ] = 7.0
 
+    revert_on_halt: Annotated[
+        bool, About(YES_OR_NO, 0, 1, "a person who looks may want to see the machines as they are")
+    ] = False
+    revert_healthy: Annotated[
+        bool, About(YES_OR_NO, 0, 1, "what has proven itself is more use than harm, as a rule")
+    ] = False
+
     def failure_budget(self, attempted: int) -> float:
         """How many failures of so many attempted are tolerated."""
         return max(self.least_failures, self.failure_share * attempted)
@@ -124,6 +132,10 @@ def parsed(document: Mapping[str, object]) -> Settings:
             raise ValueError(f"{name!r} is no setting; there are {', '.join(known)}")
         if types[name] is time:
             values[name] = _time(name, value)
+        elif types[name] is bool:
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be true or false")
+            values[name] = value
         else:
             values[name] = _number(name, types[name], known[name], value)
     settings = replace(Settings(), **values)

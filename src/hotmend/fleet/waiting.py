@@ -55,13 +55,13 @@ _STOPPED = {
 
 @dataclass(frozen=True)
 class Case:
-    """A machine in a rollout. ``failure``: why its turn failed. ``frozen``: its owner's part is.
-    ``phase``, ``open_phase``: its own and the rollout's. ``heard``: when last, in seconds of the
-    epoch. ``window``: the one open now; ``following``: the next, None if there is no more;
-    ``used``: id of the one in which it was started last, "" for none. ``stopped``: what admission
-    stopped it by, None if by nothing; ``holding``: how many of its group of ``size`` are away or
-    failed; ``active``: the group's update domain that is at its turn; ``in_flight`` of ``most``:
-    the rollout's."""
+    """A machine in a rollout. ``failure``: why its turn failed, or was excluded. ``frozen``: its
+    owner's part is. ``phase``, ``open_phase``: its own and the rollout's. ``heard``: when last, in
+    seconds of the epoch. ``window``: the one open now; ``following``: the next, None if there is no
+    more; ``used``: id of the one in which it was started last, "" for none. ``stopped``: what
+    admission stopped it by, None if by nothing; ``holding``: how many of its group of ``size`` are
+    away or failed; ``active``: the group's update domain that is at its turn; ``in_flight`` of
+    ``most``: the rollout's."""
 
     turn: TurnState
     rollout: RolloutState
@@ -101,7 +101,7 @@ def waiting(case: Case, settings: Settings, now: float) -> Waiting | None:
 
 def _reasons(case: Case, settings: Settings, now: float) -> Iterator[Waiting]:
     if case.turn is TurnState.EXCLUDED:
-        yield Waiting(Code.EXCLUDED, "a person excluded it from this rollout")
+        yield Waiting(Code.EXCLUDED, case.failure or "a person excluded it from this rollout")
     if case.turn is TurnState.FAILED:
         yield Waiting(Code.FAILED, f"it failed: {case.failure}")
     if case.rollout in _STOPPED:

@@ -11,11 +11,13 @@ from enum import StrEnum
 
 
 class RunKind(StrEnum):
-    """What a machine can be asked to do, or does by itself."""
+    """What a machine can be asked to do, or does by itself. *revert*: take hotpatches, which the
+    selection includes by their articles, out of memory; it comes back as an installation."""
 
     ASSESS = "assess"
     INSTALL = "install"
     RESTART = "restart"
+    REVERT = "revert"
 
 
 class RunStatus(StrEnum):

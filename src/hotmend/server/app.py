@@ -43,12 +43,14 @@ from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.fleet_api import audit as fleet_audit
 from hotmend.server.fleet_api import machines as fleet_machines
+from hotmend.server.fleet_api import notifications as fleet_notifications
 from hotmend.server.fleet_api import principals as fleet_principals
 from hotmend.server.fleet_api import rollouts as fleet_rollouts
 from hotmend.server.identity import authority, door, sessions
+from hotmend.server.notifications.notifying import Notifying
 from hotmend.server.resource_id import canonical
 from hotmend.server.rollouts.keeping import Keeping
-from hotmend.server.storage import runs
+from hotmend.server.storage import outbox, runs
 
 _TIDY_EVERY_S = 3600.0
 
@@ -61,6 +63,7 @@ def app(control: Control) -> ASGIApp:
         tasks = [
             asyncio.create_task(control.orders.run()),
             asyncio.create_task(Keeping(control).run()),
+            asyncio.create_task(Notifying(control).run()),
             asyncio.create_task(control.log.run()),
             asyncio.create_task(_tidy(control)),
         ]
@@ -108,6 +111,7 @@ def arm(control: Control) -> FastAPI:
         fleet_audit.router(control, access),
         fleet_principals.router(control, access),
         fleet_rollouts.router(control, access),
+        fleet_notifications.router(control, access),
         long_running.router(control, access),
         images.router(control, access),
         plain.router(control, access),
@@ -182,7 +186,7 @@ async def _tidy(control: Control) -> None:
     """Old assessments, installations and sessions go; the audit log stays."""
     while True:
         with contextlib.suppress(SQLAlchemyError):
-            for forget in (runs.forget_old, sessions.forget_old):
+            for forget in (runs.forget_old, sessions.forget_old, outbox.forget_old):
                 work = control.database.submit(partial(forget, now=control.clock()))
                 await asyncio.wrap_future(work)
         await asyncio.sleep(_TIDY_EVERY_S)

@@ -15,6 +15,7 @@ _WORDS = (
     *("Microsoft.Compute", "Microsoft.Network", "Microsoft.Resources", "Microsoft.Storage"),
     *("Hotmend.Fleet", "enrolmentCodes", "machines", "patches", "history", "licenseProfiles"),
     *("rollouts", "turns", "pause", "resume", "halt", "cancel", "promote", "exclude", "waiting"),
+    *("notificationSettings", "problems"),
     *("rolloutSettings", "auditEntries", "auditCheckpoint", "principals", "rotate", "assignments"),
     *("Microsoft.ResourceGraph", "Microsoft.HybridCompute", "Microsoft.Maintenance"),
     *("virtualMachines", "availabilitySets", "virtualMachineScaleSets", "instanceView"),

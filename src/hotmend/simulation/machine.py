@@ -10,6 +10,7 @@ from hotmend.agent.assess import Seen, assess
 from hotmend.agent.channel import Available
 from hotmend.agent.errors import AgentError
 from hotmend.agent.install import install, status, wants_restart
+from hotmend.agent.revert import revert
 from hotmend.model.agent_messages import (
     Assessment,
     Facts,
@@ -107,7 +108,7 @@ class Simulated:
 
     def takes(self, order: Order) -> float:
         """How many seconds ``order`` will take."""
-        if order.kind is RunKind.ASSESS:
+        if order.kind in (RunKind.ASSESS, RunKind.REVERT):
             return 0.0
         if order.kind is RunKind.RESTART:
             return _RESTART_S
@@ -122,6 +123,9 @@ class Simulated:
         if order.kind is RunKind.RESTART:
             self._booted = now
             return Run(order.id, RunKind.RESTART, began, RunStatus.SUCCEEDED, now)
+        if order.kind is RunKind.REVERT:
+            undone = self._revert(order, now)
+            return Run(order.id, RunKind.REVERT, began, status(undone), now, installation=undone)
         done = self._install(order, began, now)
         if wants_restart(order, done, began, now):
             self._booted = now
@@ -130,13 +134,19 @@ class Simulated:
             done = _flattering(done)
         return Run(order.id, RunKind.INSTALL, began, status(done), now, installation=done)
 
+    def _revert(self, order: Order, now: float) -> Installation:
+        processes = _Processes(self._live, self._fate, now)
+        return revert(order, self._hotpatches(), processes, lambda: None)
+
+    def _hotpatches(self) -> dict[str, Available]:
+        return {one.live.article: one for one in self._updates if one.live is not None}
+
     def _install(self, order: Order, began: float, now: float) -> Installation:
-        hotpatches = {one.live.article: one for one in self._updates if one.live is not None}
         return install(
             order,
             began,
             self._look(),
-            hotpatches,
+            self._hotpatches(),
             _Processes(self._live, self._fate, now),
             _Disk(self._disk, self._fate),
             lambda _: (),
@@ -172,6 +182,11 @@ class _Processes:
             return tuple(Outcome(p, "simulated", OutcomeKind.REFUSED, refusal=no) for p in _PIDS)
         self.live.setdefault(article, self.now)
         return tuple(Outcome(pid, "simulated", OutcomeKind.APPLIED) for pid in _PIDS)
+
+    def revert(self, data: bytes) -> tuple[Outcome, ...]:
+        if self.live.pop(data.decode(), None) is None:
+            return ()
+        return tuple(Outcome(pid, "simulated", OutcomeKind.REVERTED) for pid in _PIDS)
 
     def verify(self) -> tuple[Outcome, ...]:
         return ()

@@ -147,7 +147,7 @@ class _Actor:
                 self._outbox.put_nowait(Run(order.id, order.kind, began, RunStatus.IN_PROGRESS))
             await asyncio.sleep(self._machine.takes(order))
             self._outbox.put_nowait(self._machine.carry_out(order, began, time.time()))
-            if order.kind is RunKind.INSTALL:
+            if order.kind in (RunKind.INSTALL, RunKind.REVERT):
                 self._assess()
 
     async def _say(self) -> None:

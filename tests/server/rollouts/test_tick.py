@@ -14,7 +14,16 @@ from hotmend.fleet.place import Place
 from hotmend.fleet.regions import pair_keys
 from hotmend.fleet.rollout import RolloutState
 from hotmend.fleet.turn import TurnState
-from hotmend.model.agent_messages import Run, RunKind, RunStatus
+from hotmend.model.agent_messages import (
+    Installation,
+    InstallationState,
+    PatchResult,
+    ProcessResult,
+    RebootStatus,
+    Run,
+    RunKind,
+    RunStatus,
+)
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import audit, groups, rollouts, runs, turns
@@ -54,11 +63,20 @@ class World:
     def states(self) -> dict[str, str]:
         return {machine: state.value for machine, state in self.fleet.states("r").items()}
 
-    def ends(self, machine: str, status: RunStatus = RunStatus.SUCCEEDED) -> None:
+    def ends(
+        self,
+        machine: str,
+        status: RunStatus = RunStatus.SUCCEEDED,
+        patches: tuple[PatchResult, ...] = (),
+    ) -> None:
         """Its agent reports the end of its order."""
+        installation = Installation(patches, RebootStatus.NOT_NEEDED)
         for kept in runs.history(self.connection, machine, 0.0):
             if kept.finished is None:
-                done = Run(kept.id, RunKind.INSTALL, self.fleet.now, status, self.fleet.now)
+                done = Run(
+                    *(kept.id, RunKind.INSTALL, self.fleet.now, status, self.fleet.now),
+                    installation=installation,
+                )
                 assert runs.note(self.connection, machine, done, self.fleet.now) == ""
 
     def says(self, machine: str, word: str, because: str = "") -> None:
@@ -213,6 +231,74 @@ def test_the_third_failure_halts_and_freezes_what_has_not_started(database: Data
         assert "too many machines failed" in world.now_rollout.because
         assert set(world.states.values()) <= {"waiting", "started", "soaking", "failed"}
         assert world.tick() == 0
+
+
+LIVE = PatchResult(
+    *("x=2+hotpatch", "x 2", "2", "Security", InstallationState.INSTALLED),
+    processes=(ProcessResult(7, "x", "applied"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, set()),
+        ({"revert_on_halt": True}, {"m0"}),
+        ({"revert_on_halt": True, "revert_healthy": True}, {"m0", "m5"}),
+    ],
+)
+def test_a_halted_rollout_takes_back_what_it_applied_once(
+    database: Database, settings: dict[str, Any], told: set[str]
+) -> None:
+    with fleet(database) as made:
+        world = World(made, written_settings=settings)
+        for number in range(10):
+            made.turn("r", made.machine(f"m{number}", replace(WEST, domain=number % 5)))
+        world.tick()
+        for name in ("m0", "m5"):
+            world.ends(name, patches=(LIVE,))
+        world.tick()
+        world.fleet.now += 600
+        world.says("m5", "good")
+        world.connection.execute(
+            update(turns.turns)
+            .where(turns.turns.c.machine == "m0")
+            .values(installed=world.fleet.now)
+        )
+        world.tick(301)
+        assert (world.states["m0"], world.states["m5"]) == ("soaking", "healthy")
+        rollouts.change(world.connection, "r", state=RolloutState.HALTED.value)
+
+        def orders() -> dict[str, tuple[str, ...]]:
+            return {
+                kept.machine: kept.order.selection.include
+                for kept in runs.of_kind(world.connection, RunKind.REVERT, 0.0)
+            }
+
+        assert world.tick() == len(told)
+        assert orders() == dict.fromkeys(told, ("x=2+hotpatch",))
+        assert {m for m in ("m0", "m5") if world.states[m] == "failed"} == told
+        assert world.tick() == 0 and len(orders()) == len(told), "once"
+        assert all(runs.waiting(world.connection, m, (), world.fleet.now) for m in told)
+        entries = [e for e in audit.entries(world.connection) if e.subject == "r"]
+        said = [e.details["turns"] for e in entries if e.what == "turns reverted"]
+        assert {row["machine"] for rows in said for row in rows} == told
+
+
+def test_what_runs_when_the_rollout_halts_is_taken_back_when_it_has_ended(
+    database: Database,
+) -> None:
+    with fleet(database) as made:
+        world = World(made, written_settings={"revert_on_halt": True})
+        for number in range(2):
+            made.turn("r", made.machine(f"m{number}", replace(WEST, group=f"set{number}")))
+        world.tick()
+        rollouts.change(world.connection, "r", state=RolloutState.HALTED.value)
+        assert world.tick() == 0
+        world.ends("m0", patches=(LIVE,))
+        world.ends("m1")
+        assert world.tick() == 1, "nothing went into memory of the other"
+        assert world.states == {"m0": "failed", "m1": "soaking"}
 
 
 def test_budgets_count_over_all_rollouts(world: World) -> None:

@@ -154,6 +154,23 @@ def configuration_of(connection: Connection, machine: Resource) -> Resource | No
     return resources.get(connection, parsed(own[0].body["maintenanceConfigurationId"]))
 
 
+def unmet(machine: Resource) -> bool:
+    """Whether its patch settings keep a schedule from it. Those of connected machines do not."""
+    if machine.id.type.lower() == _CONNECTED:
+        return False
+    settings = settings_of(machine.body["properties"])
+    bypass = settings.get("automaticByPlatformSettings") or {}
+    own_schedule = bypass.get("bypassPlatformSafetyChecksOnUserSchedule") is True
+    return orchestration.orchestration(
+        str(settings.get("patchMode")), own_schedule, scheduled=True
+    ).unmet
+
+
+def nothing_for(system: str) -> str:
+    """The reason why a machine with ``system`` is left alone."""
+    return f"The maintenance configuration chooses no updates for {system}."
+
+
 def _begun(control: Control, connection: Connection, identifier: ResourceId, name: str) -> Body:
     if identifier.type.lower() not in _MACHINES or name.lower() != "default":
         raise ArmError(
@@ -168,17 +185,13 @@ def _begun(control: Control, connection: Connection, identifier: ResourceId, nam
             f"No maintenance configuration is assigned to '{identifier.name}'; installPatches "
             "installs without one.",
         )
-    if identifier.type.lower() != _CONNECTED:
-        settings = settings_of(machine.body["properties"])
-        bypass = settings.get("automaticByPlatformSettings") or {}
-        who = orchestration.orchestration(
-            str(settings.get("patchMode")),
-            bypass.get("bypassPlatformSafetyChecksOnUserSchedule") is True,
-            scheduled=True,
-        )
-        if who.unmet:
-            raise ArmError(409, "OperationNotAllowed", orchestration.UNMET)
-    order = maintenance_configurations.order_of(configuration, runs.new_id())
+    if unmet(machine):
+        raise ArmError(409, "OperationNotAllowed", orchestration.UNMET)
+    agent = machines.of_resource(connection, identifier.key)
+    system = machine_support.os_type(agent.facts) if agent is not None else "Linux"
+    order = maintenance_configurations.order_of(configuration, runs.new_id(), system)
+    if order is None:
+        raise ArmError(409, "OperationNotAllowed", nothing_for(system))
     orders.given(control, connection, machine.id, order)
     noted = ApplyUpdate(
         order.id, machine.id.key, configuration.id.key, order.id, "", control.clock()
@@ -258,18 +271,16 @@ def _pending(owner: str, kept: Kept | None) -> list[Body]:
 def status_of(noted: ApplyUpdate, kept: Kept | None) -> str:
     """Azure's words. A run that the server has forgotten has ended."""
     if not noted.run:
-        return "Cancelled"
+        return "Failed" if noted.because else "Cancelled"
     if kept is not None and kept.finished is None:
         return "Pending" if kept.run is None else "InProgress"
     return "RetryLater" if kept is not None and kept.status is RunStatus.FAILED else "Completed"
 
 
 def message_of(noted: ApplyUpdate) -> str:
-    """Of a cancelled one."""
+    """Of one that did not run."""
     day = datetime.fromtimestamp(noted.created, UTC)
-    return (
-        f"Maintenance cancelled using cancellation API at {day:%Y-%m-%d}" if not noted.run else ""
-    )
+    return noted.because or f"Maintenance cancelled using cancellation API at {day:%Y-%m-%d}"
 
 
 def _shown(owner: str, noted: ApplyUpdate, kept: Kept | None) -> Body:

@@ -35,6 +35,10 @@ _MOST_NAME = 128
 _VISIBILITIES = ("Custom", "Public")
 _PATCH_MODES = ("User", "Platform")
 _READ, _WRITE = f"{TYPE}/read", f"{TYPE}/write"
+_CHOOSES = (
+    *("classificationsToInclude", "kbNumbersToInclude"),
+    *("patchNameMasksToInclude", "packageNameMasksToInclude"),
+)
 
 Body = dict[str, Any]
 
@@ -82,9 +86,17 @@ def window_of(configuration: Resource) -> Schedule | None:
     return schedule.parsed(window) if window else None
 
 
-def order_of(configuration: Resource, identifier: str) -> Order:
-    """What a machine is asked to do when the window opens."""
-    return _order(configuration.body["properties"], identifier)
+def order_of(configuration: Resource, identifier: str, system: str) -> Order | None:
+    """What a machine with ``system``, Windows or Linux, is asked to do when the window opens; None
+    where nothing was chosen for it."""
+    properties = configuration.body["properties"]
+    patches = dict(_object(properties, "installPatches"))
+    own = f"{system.lower()}Parameters"
+    chosen = _object(patches, own)
+    if not any(chosen.get(name) for name in _CHOOSES):
+        return None
+    alone = {"rebootSetting": patches.get("rebootSetting"), own: chosen}
+    return _order({**properties, "installPatches": alone}, identifier)
 
 
 def _written(
@@ -191,7 +203,7 @@ def _order(properties: Body, identifier: str) -> Order:
     window = object_in(properties, "maintenanceWindow")
     hours, _, minutes = str(window.get("duration", "03:55")).partition(":")
     request = {
-        "rebootSetting": patches.get("rebootSetting", "IfRequired"),
+        "rebootSetting": patches.get("rebootSetting") or "IfRequired",
         "windowsParameters": patches.get("windowsParameters"),
         "linuxParameters": patches.get("linuxParameters"),
         "maximumDuration": f"PT{hours}H{minutes}M",

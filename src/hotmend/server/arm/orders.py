@@ -34,7 +34,7 @@ def given(control: Control, connection: Connection, identifier: ResourceId, orde
             f"No agent has enrolled as '{identifier.name}': run hotmend enroll on the machine."
         )
     if order.kind is RunKind.INSTALL:
-        _check_supported(resource, machine)
+        check_supported(resource, machine)
     if order.kind is not RunKind.ASSESS:
         _refuse_second(connection, machine.id, identifier.name)
     location = str(resource.body["location"])
@@ -44,7 +44,8 @@ def given(control: Control, connection: Connection, identifier: ResourceId, orde
     return location
 
 
-def _check_supported(resource: Resource, machine: Machine) -> None:
+def check_supported(resource: Resource, machine: Machine) -> None:
+    """Whether updates are installed on it at all. Raises ArmError."""
     kind, body, facts = resource.id.type, resource.body, machine.facts
     platform, rows = machine_support.platform(kind, body), support.shipped()
     if platform == "AzureLocal":

@@ -193,6 +193,9 @@ def _shown(known: Rollout) -> dict[str, Any]:
         "began": timestamp(known.created),
         "phaseBegan": timestamp(known.phase_began),
         "ended": timestamp(known.ended) if known.ended is not None else None,
+        "opens": timestamp(known.opens) if known.opens is not None else None,
+        "closes": timestamp(known.closes) if known.closes is not None else None,
+        "maintenanceConfigurationId": known.configuration or None,
         "frozenSubscriptions": sorted(known.frozen),
         "settings": dict(known.written_settings),
     }

@@ -107,6 +107,8 @@ def _assessments(asked: Asked) -> Iterator[Row]:
 def _installations(asked: Asked) -> Iterator[Row]:
     """Those of thirty days, and their patches."""
     since = asked.now - runs.KEPT_S[RunKind.INSTALL]
+    noted = maintenance.updates(asked.connection)
+    maintained = {one.run: one.maintenance_run for one in noted if one.occurrence and one.run}
     by_machine: dict[str, list[Kept]] = {}
     for kept in runs.of_kind(asked.connection, RunKind.INSTALL, since):
         by_machine.setdefault(kept.machine, []).append(kept)
@@ -118,6 +120,7 @@ def _installations(asked: Asked) -> Iterator[Row]:
             whole = {
                 **patch_results.installation_summary(kept, "errorDetails"),
                 "rebootStatus": patch_results.reboot_of(kept),
+                "maintenanceRunId": maintained.get(kept.id),
                 **times,
                 **patch_results.patching_of(os),
             }
@@ -149,7 +152,7 @@ def _maintenance(asked: Asked) -> Iterator[Row]:
             "maintenanceConfigurationId": one.configuration,
             "maintenanceScope": SCOPE,
             "resourceId": owner.id.key,
-            "correlationId": one.id,
+            "correlationId": one.maintenance_run,
             "startDateTime": times.get("startDateTime"),
             "endDateTime": times.get("lastModifiedDateTime") if ended else None,
             "status": apply_updates.status_of(one, kept),

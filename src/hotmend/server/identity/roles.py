@@ -92,6 +92,8 @@ OPERATIONS: dict[str, frozenset[Role]] = {
     "Hotmend.Fleet/rollouts/exclude/action": _WORK,
     "Hotmend.Fleet/rolloutSettings/read": _READ,
     "Hotmend.Fleet/rolloutSettings/write": _ADMIN,
+    "Hotmend.Fleet/notificationSettings/read": _ADMIN,
+    "Hotmend.Fleet/notificationSettings/write": _ADMIN,
 }
 
 

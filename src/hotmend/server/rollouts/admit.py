@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.window import Window
 from hotmend.model.agent_messages import RebootSetting
+from hotmend.server.rollouts import schedules
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage import admission, audit, rollouts, runs, turns
 from hotmend.server.storage.admission import Admitted, Cell, Reach
@@ -85,6 +86,10 @@ def _start(
     turns.start(connection, rollout.id, admitted, moment.now)
     open_zones, settings = windows(rollout, moment), rollout.settings
     hours = f"{settings.window_opens:%H:%M}-{settings.window_closes:%H:%M}"
+    windows_order = rollout.windows_order
+    with_windows: frozenset[str] = frozenset()
+    if windows_order is not None:
+        with_windows = schedules.with_windows(connection, [one.machine for one in admitted])
     asked, rows = [], []
     for one in admitted:
         if rollout.opens is not None and rollout.closes is not None:
@@ -92,9 +97,15 @@ def _start(
         else:
             window = open_zones[one.time_zone]
         order = replace(
-            rollout.order, id=run_id(rollout.id, one.machine, one.attempts + 1), until=window[1]
+            (windows_order if one.machine in with_windows else None) or rollout.order,
+            id=run_id(rollout.id, one.machine, one.attempts + 1),
+            until=window[1],
         )
         if rollout.kind == rollouts.AUTOMATIC:
+            order = replace(order, reboot=RebootSetting.IF_REQUIRED)
+        else:
+            order = replace(order, maximum_s=min(order.maximum_s, window[1] - moment.now))
+        if one.reboot:  # what its owner set goes before what a schedule says
             order = replace(order, reboot=RebootSetting(one.reboot))
         asked.append((one.machine, one.region, order))
         rows.append(

@@ -14,7 +14,7 @@ from hotmend.fleet.regions import pair_keys, pairs
 from hotmend.release import draft, policy
 from hotmend.release.errors import ReleaseError
 from hotmend.server.control import Control
-from hotmend.server.rollouts import releases
+from hotmend.server.rollouts import releases, schedules
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.releases import Published
 from hotmend.server.rollouts.tick import tick
@@ -23,6 +23,7 @@ from hotmend.server.storage.tables import machines
 
 TICK_S = 1.0
 _LATECOMERS_EVERY_S = 300.0
+_MINUTE_S = 60.0
 _log = logging.getLogger("hotmend.rollouts")
 
 
@@ -33,6 +34,7 @@ class Keeping:
         self._control = control
         self._pairs = pair_keys(pairs())
         self._joined = 0.0
+        self._minute = 0.0
         self._passed_over: set[str] = set()
 
     async def run(self) -> None:
@@ -48,13 +50,17 @@ class Keeping:
     def tick(self, connection: Connection, published: tuple[Published, ...] = ()) -> int:
         """How many machines were told to begin."""
         now = self._control.clock()
-        since = keeper.take(connection, now)
-        if since is None:
+        watch = keeper.take(connection, now)
+        if watch is None:
             return 0
+        written = settings.get(connection, "rollouts")
         for one in published:
             if not rollouts.known(connection, one.name):
-                releases.begin(connection, one, settings.get(connection, "rollouts"), now)
-        moment = Moment(now, since, self._pairs)
+                releases.begin(connection, one, written, now)
+        if now // _MINUTE_S != self._minute:  # schedules begin at whole ones
+            self._minute = now // _MINUTE_S
+            schedules.begin_due(connection, written, watch.before, now)
+        moment = Moment(now, watch.listening_since, self._pairs)
         opened = rollouts.listed(connection, open_only=True)
         if now - self._joined >= _LATECOMERS_EVERY_S:
             self._joined = now

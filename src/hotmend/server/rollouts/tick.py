@@ -13,6 +13,7 @@ from sqlalchemy import Connection, true
 
 from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision, room
 from hotmend.fleet.turn import TurnState
+from hotmend.server.rollouts import reverting, schedules
 from hotmend.server.rollouts.admit import WHO, admit, portions, windows
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage import audit, rollouts, turns
@@ -25,6 +26,10 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
     settings = rollout.settings
     _note_ended(connection, rollout, moment)
     rollout, standing = _decide(connection, rollout, moment.now)
+    if rollout.state is RolloutState.HALTED and settings.revert_on_halt:
+        told, ended = reverting.revert(connection, rollout, moment.now)
+        _write_ended(connection, rollout, ended, TurnState.FAILED, moment.now)
+        return told
     if rollout.state is not RolloutState.RUNNING:
         return 0
     if rollout.kind == rollouts.AUTOMATIC:
@@ -48,10 +53,15 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
 
 def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollout, Standing]:
     """The rollout as it is after what was decided, and how it stood."""
-    if rollout.closes is not None and now >= rollout.closes:
-        turns.leave(connection, rollout.id, true(), "the maintenance window is over", now)
+    closed = rollout.closes is not None and now >= rollout.closes
+    if closed:
+        schedules.leave_unreachable(connection, rollout, now)
     standing = rollouts.standing(connection, rollout, now)
     decided = decision(standing, rollout.settings, now)
+    if closed and rollout.state is RolloutState.HALTED and not _in_flight(standing):
+        # There is no other window in which a person could have it go on.
+        sentence = f"{rollout.because}; the maintenance window is over"
+        decided = Decision(Action.FINISH, sentence)
     changed = _changes(rollout, decided, now)
     if not changed:
         return rollout, standing
@@ -64,6 +74,10 @@ def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollo
     after = rollouts.get(connection, rollout.id)
     assert after is not None
     return after, standing
+
+
+def _in_flight(standing: Standing) -> bool:
+    return any(tally.in_flight for tally in standing.tallies)
 
 
 def _changes(rollout: Rollout, decided: Decision, now: float) -> dict[str, Any]:

@@ -114,6 +114,14 @@ def of_keys(connection: Connection, keys: Sequence[str]) -> dict[str, Machine]:
     return {machine.resource: machine for machine in found if machine is not None}
 
 
+def several(connection: Connection, identifiers: Sequence[str]) -> list[Machine]:
+    """By their ids; those that are known."""
+    found = map(
+        _machine, connection.execute(select(machines).where(machines.c.id.in_(identifiers)))
+    )
+    return [machine for machine in found if machine is not None]
+
+
 def seen(connection: Connection, machine: str, now: float) -> bool:
     """It spoke; False for one that was removed."""
     done = connection.execute(update(machines).where(machines.c.id == machine).values(seen=now))

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
-from hotmend.server.storage.tables import apply_updates, maintenance_assignments
+from hotmend.fleet.turn import TurnState
+from hotmend.server.storage.tables import (
+    apply_updates,
+    machines,
+    maintenance_assignments,
+    rollouts,
+    turns,
+)
+
+_OCCURRENCE = "/providers/microsoft.maintenance/applyupdates/"
 
 Body = dict[str, Any]
 
@@ -29,7 +38,8 @@ class Assignment:
 
 @dataclass(frozen=True)
 class ApplyUpdate:
-    """``run``: "" for a cancelled ``occurrence``."""
+    """Asked for at once; or of an ``occurrence`` of a schedule, which has no ``run`` if it was
+    cancelled, or where it could not run ``because`` of something."""
 
     id: str
     resource: str
@@ -37,6 +47,12 @@ class ApplyUpdate:
     run: str
     occurrence: str
     created: float
+    because: str = ""
+
+    @property
+    def maintenance_run(self) -> str:
+        """By which Azure knows all that one occurrence did; its own id for what is of none."""
+        return f"{self.configuration}{_OCCURRENCE}{self.occurrence}" if self.occurrence else self.id
 
 
 def put(connection: Connection, assignment: Assignment) -> bool:
@@ -102,16 +118,50 @@ def count(connection: Connection, configuration: str, *, dynamic: bool) -> int:
 
 
 def note(connection: Connection, update: ApplyUpdate) -> None:
-    """Keep it."""
-    connection.execute(insert(apply_updates).values(**vars(update)))
+    """Keep it. What schedules do is known by their rollouts."""
+    row = {column.name: getattr(update, column.name) for column in apply_updates.c}
+    connection.execute(insert(apply_updates).values(row))
 
 
 def updates(connection: Connection, resources: Sequence[str] | None = None) -> list[ApplyUpdate]:
     """Of some resources, or of all; the newest first."""
-    wanted = select(apply_updates).order_by(apply_updates.c.created.desc())
+    noted, scheduled = select(apply_updates), _scheduled()
     if resources is not None:
-        wanted = wanted.where(apply_updates.c.resource.in_(resources))
-    return [ApplyUpdate(**row._mapping) for row in connection.execute(wanted)]
+        noted = noted.where(apply_updates.c.resource.in_(resources))
+        scheduled = scheduled.where(machines.c.resource.in_(resources))
+    found = [
+        ApplyUpdate(**row._mapping)
+        for statement in (noted, scheduled)
+        for row in connection.execute(statement)
+    ]
+    return sorted(found, key=lambda one: one.created, reverse=True)
+
+
+def cancelled(connection: Connection, configuration: str, occurrence: str) -> bool:
+    """Whether somebody cancelled an occurrence of it."""
+    columns = apply_updates.c
+    wanted = (columns.resource == configuration) & (columns.occurrence == occurrence)
+    return connection.execute(select(columns.id).where(wanted)).first() is not None
+
+
+def _scheduled() -> Select[tuple[Any, ...]]:
+    """What the occurrences of schedules did on machines, as ApplyUpdates; machines that still wait
+    have nothing yet."""
+    refused = turns.c.state == TurnState.EXCLUDED.value
+    return (
+        select(
+            func.coalesce(turns.c.run, rollouts.c.id).label("id"),
+            machines.c.resource,
+            rollouts.c.configuration,
+            func.coalesce(turns.c.run, "").label("run"),
+            rollouts.c.occurrence,
+            func.coalesce(turns.c.started, turns.c.ended).label("created"),
+            turns.c.because,
+        )
+        .join(rollouts, rollouts.c.id == turns.c.rollout)
+        .join(machines, machines.c.id == turns.c.machine)
+        .where(rollouts.c.configuration != "", turns.c.run.is_not(None) | refused)
+    )
 
 
 def _assignments(connection: Connection, wanted: Any) -> list[Assignment]:

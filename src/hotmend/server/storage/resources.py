@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,18 @@ def listed(
         wanted = wanted.where(resources.c.key > after)
     for row in connection.execute(wanted.order_by(resources.c.key).limit(most)):
         yield _resource(row)
+
+
+def of_type(connection: Connection, kind: str) -> list[Resource]:
+    """Of all subscriptions, in the order of their keys."""
+    wanted = select(resources).where(resources.c.type == kind.lower()).order_by(resources.c.key)
+    return [_resource(row) for row in connection.execute(wanted)]
+
+
+def of_keys(connection: Connection, keys: Sequence[str]) -> dict[str, Resource]:
+    """By their keys; those that are there."""
+    found = map(_resource, connection.execute(select(resources).where(resources.c.key.in_(keys))))
+    return {resource.id.key: resource for resource in found}
 
 
 def _resource(row: Any) -> Resource:

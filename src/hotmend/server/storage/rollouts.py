@@ -24,8 +24,10 @@ _OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HAL
 class Rollout:
     """``kind``: automatic (a release), or scheduled (one occurrence, between ``opens`` and
     ``closes``). ``phases``: of each region; canaries come first whatever theirs. ``order``: what
-    its machines are told, but for id and reboot setting. ``size``: its turns; ``warned``: the last
-    warning, so that it is said once."""
+    its machines are told, but for id and reboot setting; ``windows_order``: those with Windows,
+    where that is something else. ``size``: its turns; ``warned``: the last warning, so that it is
+    said once. ``configuration`` (a key) and ``occurrence`` (yyyyMMddHHmm00 by its clock): of a
+    schedule."""
 
     id: str
     name: str
@@ -46,6 +48,9 @@ class Rollout:
     warned: str
     opens: float | None
     closes: float | None
+    configuration: str = ""
+    occurrence: str = ""
+    windows_order: Order | None = None
 
     @property
     def settings(self) -> Settings:
@@ -74,6 +79,9 @@ def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -
             warned="",
             opens=rollout.opens,
             closes=rollout.closes,
+            configuration=rollout.configuration,
+            occurrence=rollout.occurrence,
+            windows_order=msgspec.to_builtins(rollout.windows_order),
         )
     )
     join(connection, rollout, who)
@@ -132,6 +140,12 @@ def listed(connection: Connection, *, open_only: bool = False) -> list[Rollout]:
 def known(connection: Connection, name: str) -> bool:
     """Whether there is, or was, one of that name."""
     found = select(rollouts.c.id).where(rollouts.c.name == name)
+    return connection.execute(found).first() is not None
+
+
+def exists(connection: Connection, identifier: str) -> bool:
+    """Whether there is, or was, one with that id."""
+    found = select(rollouts.c.id).where(rollouts.c.id == identifier)
     return connection.execute(found).first() is not None
 
 
@@ -229,4 +243,7 @@ def _rollout(row: Any) -> Rollout:
         warned=row.warned,
         opens=row.opens,
         closes=row.closes,
+        configuration=row.configuration,
+        occurrence=row.occurrence,
+        windows_order=msgspec.convert(row.windows_order, Order | None),
     )

@@ -16,7 +16,8 @@ from hotmend.server.storage.tables import runs
 _MOST_IN_A_LIST = 500
 USER = "User"
 PLATFORM = "Platform"
-KEPT_S = {RunKind.ASSESS: 7 * 86400.0, RunKind.INSTALL: 30 * 86400.0, RunKind.RESTART: 30 * 86400.0}
+_DAY_S = 86400.0
+KEPT_S = {kind: 7 * _DAY_S if kind is RunKind.ASSESS else 30 * _DAY_S for kind in RunKind}
 
 
 _WAITING = (

@@ -26,7 +26,7 @@ _OF_TURNS = ("owner", "region", "zone", "group", "domain", "time_zone")
 @dataclass(frozen=True)
 class Standing:
     """``group``: its availability set's key, or one made of owner, region and zone; ``reboot``:
-    what an automatic installation does."""
+    as its owner set it, "" for not at all."""
 
     owner: str
     region: str
@@ -117,7 +117,7 @@ def _time_zone(written: object, own: str) -> str:
 
 def _reboot(written: object) -> str:
     known = {setting.value.lower(): setting.value for setting in RebootSetting}
-    return known.get(str(written).lower(), RebootSetting.IF_REQUIRED.value)
+    return known.get(str(written).lower(), "")
 
 
 def _of(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:

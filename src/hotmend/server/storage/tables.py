@@ -58,7 +58,7 @@ machines = Table(
     Column("time_zone", String(64), nullable=False),  # IANA's name
     Column("automatic", Boolean, nullable=False),
     Column("canary", Boolean, nullable=False),
-    Column("reboot", String(16), nullable=False),
+    Column("reboot", String(16), nullable=False),  # "" where its owner set nothing
     Column("health", String(16), nullable=False),
     Column("health_at", Float, nullable=False),
     Column("bad_at", Float, nullable=False),
@@ -122,6 +122,9 @@ rollouts = Table(
     Column("warned", String(1024), nullable=False),
     Column("opens", Float),
     Column("closes", Float),
+    Column("configuration", String(1024), nullable=False),  # key of a schedule's, "" for a release
+    Column("occurrence", String(14), nullable=False),  # yyyyMMddHHmm00 by the schedule's clock
+    Column("windows_order", JSON),  # what machines with Windows are told, where it is another
 )
 
 # All that admission has to know of a turn: it reads the index alone.
@@ -148,6 +151,7 @@ turns = Table(
     Column("started", Float),
     Column("installed", Float),
     Column("ended", Float),
+    Column("reverted", Float),  # when its machine was told to take out what it got
     Column("failure", String(16), nullable=False),  # "" or which kind
     Column("because", String(512), nullable=False),
     Index("turns_in_order", *_IN_ORDER),
@@ -301,6 +305,34 @@ audit = Table(
     Column("subject", String(1024), nullable=False),
     Column("details", JSON, nullable=False),
     Column("digest", String(64), nullable=False),
+)
+
+# News that people are told, for each receiver (``channel``). ``due``: when it is tried next, NULL
+# for never again; ``sent``: when it arrived.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("channel", String(1024), primary_key=True),
+    Column("event", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float),
+    Column("sent", Float),
+    Column("problem", String(512), nullable=False),
+    Index("outbox_that_is_due", "due"),
+)
+
+# One row: how far the audit log has been read for news, and what is to be in the next digest.
+reader = Table(
+    "reader",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("tally", JSON, nullable=False),
+    Column("alarmed", Boolean, nullable=False),
 )
 
 # One row: how many entries the log has, the last one's digest, the peaks of its Merkle tree.

@@ -8,18 +8,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.settings import Settings
 from hotmend.fleet.turn import Failure, TurnState
-from hotmend.model.agent_messages import RunStatus
+from hotmend.model.agent_messages import Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
 from hotmend.server.storage.tables import machines, runs, turns
 
 GOOD = "good"
+_AT_ONCE = 500
 _DONE_WELL = (RunStatus.SUCCEEDED.value, RunStatus.COMPLETED_WITH_WARNINGS.value)
 # Runs are known by ids that nobody else makes: of a rollout, a machine and an attempt.
 _IDS = uuid.UUID("7e6bd1ab-4a36-4f0c-9f0a-2f2a3f9d2c11")
@@ -148,6 +150,40 @@ def again(
         ).all()
     groups.count_held(connection, {row.group for row in freed})
     return [Ended(row.machine, "it is tried again") for row in freed]
+
+
+def to_revert(connection: Connection, rollout: str, healthy: bool) -> list[tuple[str, str, Run]]:
+    """(machine, region, run) of turns whose installation has ended and that were not told yet to
+    take out what it brought: of those that prove themselves, failed or, with ``healthy``, are
+    healthy."""
+    states = [TurnState.SOAKING.value, TurnState.FAILED.value]
+    states += [TurnState.HEALTHY.value] if healthy else []
+    wanted = (turns.c.rollout == rollout) & turns.c.state.in_(states) & turns.c.reverted.is_(None)
+    found = connection.execute(
+        select(turns.c.machine, turns.c.region, runs.c.result)
+        .join(runs, runs.c.id == turns.c.run)
+        .where(wanted, runs.c.finished.is_not(None), runs.c.result.is_not(None))
+        .order_by(turns.c.machine)
+        .limit(_AT_ONCE)
+    )
+    return [(row.machine, row.region, msgspec.convert(row.result, Run)) for row in found]
+
+
+def note_reverted(
+    connection: Connection,
+    rollout: str,
+    looked_at: Sequence[str],
+    told: Sequence[str],
+    because: str,
+    now: float,
+) -> list[Ended]:
+    """Machines that were ``looked_at`` are not asked about again. Those that were ``told`` and had
+    not failed yet have failed now: what they proved, they proved of what is taken out."""
+    own = turns.c.rollout == rollout
+    seen = own & turns.c.machine.in_(looked_at)
+    connection.execute(update(turns).where(seen).values(reverted=now))
+    failed = own & turns.c.machine.in_(told) & (turns.c.state != TurnState.FAILED.value)
+    return _fail(connection, failed, Failure.UNHEALTHY, because, now)
 
 
 def leave(

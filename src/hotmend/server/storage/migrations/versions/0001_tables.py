@@ -80,6 +80,29 @@ def upgrade() -> None:
     )
     op.bulk_insert(keeper, [{"id": 1, "ticked": 0.0, "listening_since": 0.0}])
     op.create_table(
+        "outbox",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("channel", sa.String(1024), primary_key=True),
+        sa.Column("event", sa.JSON, nullable=False),
+        sa.Column("created", sa.Float, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("due", sa.Float),
+        sa.Column("sent", sa.Float),
+        sa.Column("problem", sa.String(512), nullable=False),
+    )
+    op.create_index("outbox_that_is_due", "outbox", ["due"])
+    reader = op.create_table(
+        "reader",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("since", sa.Float, nullable=False),
+        sa.Column("tally", sa.JSON, nullable=False),
+        sa.Column("alarmed", sa.Boolean, nullable=False),
+    )
+    beginning = {"id": 1, "number": 0, "digest": "0" * 64, "since": 0.0}
+    op.bulk_insert(reader, [{**beginning, "tally": {}, "alarmed": False}])
+    op.create_table(
         "rollouts",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("name", sa.String(256), nullable=False, unique=True),
@@ -100,6 +123,9 @@ def upgrade() -> None:
         sa.Column("warned", sa.String(1024), nullable=False),
         sa.Column("opens", sa.Float),
         sa.Column("closes", sa.Float),
+        sa.Column("configuration", sa.String(1024), nullable=False),
+        sa.Column("occurrence", sa.String(14), nullable=False),
+        sa.Column("windows_order", sa.JSON),
     )
     op.create_table(
         "turns",
@@ -118,6 +144,7 @@ def upgrade() -> None:
         sa.Column("started", sa.Float),
         sa.Column("installed", sa.Float),
         sa.Column("ended", sa.Float),
+        sa.Column("reverted", sa.Float),
         sa.Column("failure", sa.String(16), nullable=False),
         sa.Column("because", sa.String(512), nullable=False),
     )

@@ -1,0 +1,5 @@
+"""What goes wrong on the way to a receiver."""
+
+
+class NotSentError(Exception):
+    """Nobody took it, and why; it is tried again."""
