@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import time
+from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 _DAY_S = 86_400.0
@@ -98,16 +99,22 @@ class Settings:
         return max(self.least_most, int(self.most_share * fleet))
 
 
-def about() -> dict[str, About]:
+@cache
+def about() -> Mapping[str, About]:
     """Setting to what it is, in the order of Settings."""
     hints = get_type_hints(Settings, include_extras=True)
     return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
+@cache
+def _types() -> Mapping[str, type]:
+    return get_type_hints(Settings)
+
+
 def parsed(document: Mapping[str, object]) -> Settings:
     """Settings from a JSON object: the defaults where it says nothing, times as "HH:MM". Raises
     ValueError with a sentence."""
-    known, types = about(), get_type_hints(Settings)
+    known, types = about(), _types()
     values: dict[str, Any] = {}
     for name, value in document.items():
         if name not in known:

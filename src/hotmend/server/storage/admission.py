@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
-from sqlalchemy import Connection, Select, and_, exists, func, select
+from sqlalchemy import Connection, Integer, Select, and_, bindparam, exists, func, select
 
 from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import RunKind
@@ -73,23 +74,37 @@ def admissible(
 ) -> list[Admitted]:
     """At most ``most`` turns of ``cell`` that may start now: of each group with room those in its
     one domain, as many as there is room for."""
-    c = _candidates(rollout, phase, cell, reach).subquery().c
-    found = connection.execute(
+    question = _admissible(reach.zones is not None, reach.automatic, bool(reach.frozen))
+    values: dict[str, object] = {
+        **{"of": rollout, "in_phase": phase, "in_region": cell[0], "in_zone": cell[1]},
+        **{"seen_since": reach.seen, "most": most},
+    }
+    if reach.zones is not None:
+        values["zones"] = reach.zones
+    if reach.frozen:
+        values["frozen"] = reach.frozen
+    return [Admitted(*row) for row in connection.execute(question, values)]
+
+
+@cache
+def _admissible(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[object, ...]]:
+    """Built once: it is asked of each cell in each tick."""
+    c = _candidates(in_zones, automatic, frozen).subquery().c
+    return (
         select(*(c[field.name] for field in fields(Admitted)))
         .where(c.domain == c.active, c.place <= c.room)
         .order_by(c.group, c.domain, c.machine)
-        .limit(most)
+        .limit(bindparam("most", type_=Integer))
     )
-    return [Admitted(**row._mapping) for row in found]
 
 
-def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tuple[object, ...]]:
+def _candidates(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[object, ...]]:
     """With ``room`` and ``active`` domain of the group, and the ``place`` within the domain."""
     own_turns = and_(
-        turns.c.rollout == rollout,
+        turns.c.rollout == bindparam("of"),
         turns.c.group == groups.c.key,
         turns.c.state == TurnState.WAITING.value,
-        turns.c.phase == phase,
+        turns.c.phase == bindparam("in_phase"),
         groups.c.domain.is_(None) | (groups.c.domain == turns.c.domain),
     )
     least = func.min(turns.c.domain).over(partition_by=turns.c.group)
@@ -120,13 +135,14 @@ def _candidates(rollout: str, phase: int, cell: Cell, reach: Reach) -> Select[tu
         .select_from(groups)
         .join(turns, own_turns)
         .join(machines, machines.c.id == turns.c.machine)
-        .where(groups.c.region == cell[0], groups.c.zone == cell[1])
-        .where(groups.c.held < groups.c.budget, machines.c.seen >= reach.seen, ~holds, ~busy)
+        .where(groups.c.region == bindparam("in_region"), groups.c.zone == bindparam("in_zone"))
+        .where(groups.c.held < groups.c.budget, machines.c.seen >= bindparam("seen_since"))
+        .where(~holds, ~busy)
     )
-    if reach.zones is not None:
-        wanted = wanted.where(turns.c.time_zone.in_(reach.zones))
-    if reach.automatic:
+    if in_zones:
+        wanted = wanted.where(turns.c.time_zone.in_(bindparam("zones", expanding=True)))
+    if automatic:
         wanted = wanted.where(machines.c.automatic)
-    if reach.frozen:
-        wanted = wanted.where(turns.c.owner.not_in(reach.frozen))
+    if frozen:
+        wanted = wanted.where(turns.c.owner.not_in(bindparam("frozen", expanding=True)))
     return wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -47,7 +48,7 @@ class Rollout:
     opens: float | None
     closes: float | None
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         return parsed(self.written_settings)
 
