@@ -43,9 +43,7 @@ def _open(window: Window, minute: float) -> dict[str, tuple[float, float]]:
 def _around(window: Window, day: date) -> tuple[tuple[str, float, float], ...]:
     """All of a day and of those around it; a clock is at most 14 hours away from another one."""
     days = [day + timedelta(days=number) for number in range(-2, 3)]
-    found = (
-        (name, occurrence(window, zone(name), day)) for name in _time_zones() for day in days
-    )
+    found = ((name, occurrence(window, zone(name), day)) for name in _time_zones() for day in days)
     return tuple(
         (name, one.opens.timestamp(), one.closes.timestamp())
         for name, one in found

@@ -83,7 +83,7 @@ def admissible(
         values["zones"] = reach.zones
     if reach.frozen:
         values["frozen"] = reach.frozen
-    return [Admitted(*row) for row in connection.execute(question, values)]
+    return [Admitted(**row._mapping) for row in connection.execute(question, values)]
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Whether the rules of rollouts were kept: from what was committed, from what machines did, and from
-where they truly stand. None of the rules' own code is used here; a rule is said once more in other
-words, so that a mistake in it is not made twice.
+"""Whether the rules of rollouts were kept: from what was committed, what machines did, and where
+they truly stand. None of the rules' own code is used here; a rule is said once more in other words,
+so that a mistake in it is not made twice.
 
 A violation is noted and does not end the world: the first one is the one to look at.
 """
@@ -100,10 +100,8 @@ class Checker:
 
     def resumed(self, rollout: str) -> None:
         """Two people have seen the failures that there are, and want it to go on."""
-        for (one, machine), (state, _) in self._held.items():
-            if one == rollout:
-                owner = self._machines[machine].owner
-                self._pardoned[rollout, owner] = 0
+        for key in [key for key in self._pardoned if key[0] == rollout]:
+            del self._pardoned[key]
         for (one, machine), (state, _) in self._held.items():
             if one == rollout and state == "failed":
                 self._pardoned[rollout, self._machines[machine].owner] += 1

@@ -14,6 +14,7 @@ from hotmend.server.errors import ArmError
 from hotmend.server.rollouts import people
 from hotmend.server.rollouts.releases import Published
 from hotmend.server.storage import rollouts
+from hotmend.server.storage.rollouts import Rollout
 from hotmend.simulation.virtual.checker import Checker
 from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.plane import Committed, Plane
@@ -81,7 +82,7 @@ class People:
         return sorted(m for (one, m), (state, _) in held if one == rollout and state == "failed")
 
     def _exclude(self, rollout: str, machine: str) -> None:
-        self._refusable(
+        self._try(
             rollout, lambda c, row: people.exclude(c, row, machine, _ONE, "", self._events.now)
         )
 
@@ -91,19 +92,20 @@ class People:
         self._do(rollout, people.resume, _OTHER)
 
     def _do(self, rollout: str, deed: people.Deed, who: str) -> None:
-        if deed is people.resume:
+        done = self._try(rollout, lambda c, row: deed(c, row, who, "", self._events.now))
+        if done and deed is people.resume:
             self._checker.resumed(rollout)
-        self._refusable(rollout, lambda c, row: deed(c, row, who, "", self._events.now))
 
-    def _refusable(
-        self, rollout: str, deed: Callable[[Connection, rollouts.Rollout], None]
-    ) -> None:
-        def work(connection: Connection) -> None:
-            row = rollouts.get(connection, rollout)
-            assert row is not None
-            deed(connection, row)
+    def _try(self, rollout: str, deed: Callable[[Connection, Rollout], None]) -> bool:
+        """Whether the rollout is not as it was, or may be not: a replica died meanwhile."""
+
+        def work(connection: Connection) -> bool:
+            before = rollouts.get(connection, rollout)
+            assert before is not None
+            deed(connection, before)
+            return rollouts.get(connection, rollout) != before
 
         try:
-            self._plane.person(work)
+            return self._plane.person(work) is not False
         except ArmError:
-            pass
+            return False

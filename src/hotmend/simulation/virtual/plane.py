@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,8 @@ from hotmend.simulation.virtual.scenario import Scenario
 
 _TOGETHER_S = 0.5
 _TICK_AFTER_S = 1.0
-_AT_LEAST_EVERY_S = 1800.0
+_TICK_AFTER_REPORT_S = 15.0
+_AT_LEAST_EVERY_S = 3600.0
 _SPEAKS_EVERY_S = 60.0
 
 T = TypeVar("T")
@@ -94,6 +96,7 @@ class Plane:
         self._replica = self._new_replica()
         self._waits: set[str] = set()
         self._ordered: set[str] = set()
+        self._given: set[str] = set()
         self.deaths = 0
         self.ticks = 0
         self._fill(list(fleet), scenario.written)
@@ -117,13 +120,12 @@ class Plane:
         self._faults = type(self._faults)()
 
     def person(self, deed: Callable[[Connection], T]) -> T | None:
-        """Done in a transaction; None while nobody answers."""
+        """Done in a transaction; None where nobody answered, be it done or not."""
         if self._away:
             return None
-        try:
+        done = None
+        with suppress(ReplicaDied):
             done = self._transaction(deed)
-        except ReplicaDied:
-            return None
         self._look()
         self.tick_soon()
         return done
@@ -177,9 +179,9 @@ class Plane:
             answer(what.number)
             if what.run is not None and what.run.finished is not None:
                 self._ordered.discard(machine)
-                self.tick_soon()
+                self.tick_soon(_TICK_AFTER_REPORT_S)
             elif what.health is not None and what.health.ended:
-                self.tick_soon()
+                self.tick_soon(_TICK_AFTER_REPORT_S)
 
     def _written(
         self, connection: Connection, inbox: Sequence[tuple[str, Any, Any]]
@@ -245,12 +247,13 @@ class Plane:
         names = ("id", "name", "state", "phase", "created", "size", "because", "ended")
         found = self._raw.execute(f"SELECT {', '.join(names)} FROM rollouts ORDER BY created, id")
         rollouts = {row[0]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
-        before = self._waits
         self._waits = {m for (_, m), (state, _) in held.items() if state != "failed"}
         self._seen(Committed(held, rollouts))
-        for machine in sorted(self._waits - before):
-            self._ordered.add(machine)
-            self._wake(machine)
+        given = {run: m for (_, m), (state, run) in held.items() if state == "started"}
+        for run in sorted(given.keys() - self._given):
+            self._ordered.add(given[run])
+            self._wake(given[run])
+        self._given = set(given)
 
     # Transactions, and deaths in them.
 
