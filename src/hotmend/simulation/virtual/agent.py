@@ -251,7 +251,7 @@ class Agent:
             self._beating = False
             return
         self._say_health()
-        wait = _SAYS_EVERY_S * (0.5 + self._around.chance() / 2)
+        wait = _SAYS_EVERY_S * (0.75 + self._around.chance() / 4)
         self._events.after(wait, self._beats, life)
 
     def _say_health(self) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection, create_engine, event, insert, update
 from sqlalchemy.pool import StaticPool
 
+from hotmend.fleet.settings import parsed
 from hotmend.model.agent_messages import Order, Report
 from hotmend.server.agents.batch import written
 from hotmend.server.control import Control
@@ -97,6 +98,8 @@ class Plane:
         self._waits: set[str] = set()
         self._ordered: set[str] = set()
         self._given: set[str] = set()
+        self._soaking: set[str] = set()
+        self._soak_s = parsed(scenario.written).soak_s
         self.deaths = 0
         self.ticks = 0
         self._fill(list(fleet), scenario.written)
@@ -254,6 +257,10 @@ class Plane:
             self._ordered.add(given[run])
             self._wake(given[run])
         self._given = set(given)
+        soaking = {run for state, run in held.values() if state == "soaking"}
+        if soaking - self._soaking:
+            self._events.after(self._soak_s + _TICK_AFTER_S, self.tick_soon, 0.0)
+        self._soaking = soaking
 
     # Transactions, and deaths in them.
 
