@@ -10,7 +10,15 @@ from typing import Any
 
 from sqlalchemy import Connection, true
 
-from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision
+from hotmend.fleet.rollout import (
+    CANARIES,
+    Action,
+    Decision,
+    RolloutState,
+    Standing,
+    decision,
+    room,
+)
 from hotmend.fleet.turn import TurnState
 from hotmend.server.rollouts.admit import WHO, admit, portions, windows
 from hotmend.server.rollouts.moment import Moment
@@ -29,7 +37,8 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
         _try_again(connection, rollout, moment)
     waiting = {t.phase for t in standing.tallies if t.reachable or t.waiting or t.again}
     phases = sorted(phase for phase in waiting if phase <= rollout.phase)
-    return admit(connection, rollout, phases, moment, rollout.settings.most(rollout.size))
+    most = room(standing, rollout.size, rollout.settings)
+    return admit(connection, rollout, phases, moment, most)
 
 
 def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> None:
@@ -38,6 +47,8 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
     patience = settings.order_patience_s + rollout.order.maximum_s
     if moment.listening_since < now - patience:
         failed += turns.give_up(connection, rollout.id, now - patience, now)
+    if rollout.phase == CANARIES:
+        failed += turns.relapse(connection, rollout.id, now)
     healthy, bad = turns.judge(connection, rollout.id, settings, moment.listening_since, now)
     for state, ended in ((TurnState.HEALTHY, healthy), (TurnState.FAILED, failed + bad)):
         for some in portions(ended):

@@ -200,7 +200,7 @@ class Checker:
         held: Held,
         rows: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Of those away; and nothing of an owner starts beyond its failures."""
+        """So many are away or harmed at most; nothing of an owner starts beyond its failures."""
         limits = self._limits
         for rollout in sorted({rollout for rollout, _ in started}):
             away, failed = 0, Counter[str]()
@@ -208,10 +208,16 @@ class Checker:
                 if one == rollout:
                     away += state != "failed"
                     failed[self._machines[machine].owner] += state == "failed"
-            size = rows[rollout]["size"]
+            size, frozen = rows[rollout]["size"], rows[rollout]["frozen"]
             most = max(limits.least_most, int(limits.most_share * size))
-            if away > most:
-                self._no("most", now, f"{away} of {size} are away, and {most} may be")
+            harmed = sum(
+                max(0, count - self._pardoned[rollout, owner])
+                for owner, count in failed.items()
+                if owner not in frozen
+            )
+            if away + harmed > most:
+                sentence = f"{away} of {size} are away and {harmed} failed; {most} may be"
+                self._no("most", now, sentence)
             for owner in sorted({self._machines[m].owner for one, m in started if one == rollout}):
                 ended = failed[owner] + self._well[rollout, owner]
                 allowed = max(limits.least_failures, limits.failure_share * ended)

@@ -37,12 +37,14 @@ def _after_ten_minutes(machine: Machine, hour: float, chance: random.Random) -> 
 
 
 def _under_load(machine: Machine, hour: float, chance: random.Random) -> float | None:
-    """Busy machines have load at any time, and crash within a quarter of an hour; the others have
-    it by day, from eight o'clock on, and one in three of them crashes under it."""
-    if machine.busy:
-        return chance.uniform(SOON_S, 840.0)
+    """Of the machines that are busy at night, within the soak."""
+    return chance.uniform(SOON_S, 840.0) if machine.busy else None
+
+
+def _by_day(machine: Machine, hour: float, chance: random.Random) -> float | None:
+    """One in three has enough load for it, some time between eight and six o'clock."""
     if chance.random() < 1 / 3:
-        return ((8 - hour) % 24) * _HOUR_S + chance.uniform(0, 8 * _HOUR_S)
+        return ((8 - hour) % 24) * _HOUR_S + chance.uniform(0, 10 * _HOUR_S)
     return None
 
 
@@ -53,4 +55,5 @@ KINDS: Mapping[str, Behaviour] = {
     "crashes-on-one-build": _on_one_build,
     "crashes-after-10-minutes": _after_ten_minutes,
     "crashes-under-load": _under_load,
+    "crashes-by-day": _by_day,
 }

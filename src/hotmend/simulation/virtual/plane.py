@@ -35,9 +35,10 @@ from hotmend.simulation.virtual.scenario import Scenario
 
 _TOGETHER_S = 0.5
 _TICK_AFTER_S = 1.0
-_TICK_AFTER_REPORT_S = 15.0
+_TICK_AFTER_REPORT_S = 30.0
 _AT_LEAST_EVERY_S = 3600.0
 _SPEAKS_EVERY_S = 60.0
+_MINUTE_S = 60.0
 
 T = TypeVar("T")
 Known = tuple[str, str]
@@ -247,7 +248,7 @@ class Plane:
             " WHERE state IN ('started', 'soaking', 'failed') ORDER BY rollout, machine"
         ).fetchall()
         held = {(rollout, machine): (state, run) for rollout, machine, state, run in rows}
-        names = ("id", "name", "state", "phase", "created", "size", "because", "ended")
+        names = ("id", "name", "state", "phase", "created", "size", "because", "ended", "frozen")
         found = self._raw.execute(f"SELECT {', '.join(names)} FROM rollouts ORDER BY created, id")
         rollouts = {row[0]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
         self._waits = {m for (_, m), (state, _) in held.items() if state != "failed"}
@@ -259,7 +260,8 @@ class Plane:
         self._given = set(given)
         soaking = {run for state, run in held.values() if state == "soaking"}
         if soaking - self._soaking:
-            self._events.after(self._soak_s + _TICK_AFTER_S, self.tick_soon, 0.0)
+            over = self._events.now + self._soak_s
+            self._events.at((over // _MINUTE_S + 1) * _MINUTE_S, self.tick_soon, 0.0)
         self._soaking = soaking
 
     # Transactions, and deaths in them.
