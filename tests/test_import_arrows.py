@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "fleet": {"model"},
     "server": {"fleet", "hotpatch", "model", "release"},
     "client": {"model"},
-    "simulation": {"agent", "client", "fleet", "model", "release"},
+    "simulation": {"agent", "client", "fleet", "model", "release", "server"},
     "pairs": {"model"},
     "demo": {"model", "pairs"},
     "cli": {

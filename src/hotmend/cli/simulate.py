@@ -1,4 +1,5 @@
-"""``hotmend simulate``: agents of machines that are not there, over the real wire."""
+"""``hotmend simulate``: agents of machines that are not there, over the real wire; with ``rollout``
+a whole world that is not there, in virtual time."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from contextlib import suppress
 import click
 
 from hotmend.agent.errors import RefusedByServer
+from hotmend.cli import simulate_rollout
 from hotmend.cli.errors import CommandError
 from hotmend.cli.fleet import api, print_object
 from hotmend.simulation import shape
@@ -21,7 +23,7 @@ _REGIONS = ("westeurope", "northeurope", "eastus")
 _SHARE = click.FloatRange(0, 1)
 
 
-@click.command("simulate")
+@click.group("simulate", invoke_without_command=True)
 @click.option("--machines", type=click.IntRange(1, 100_000), default=100, show_default=True)
 @click.option("--region", "regions", multiple=True, help=f"[default: {', '.join(_REGIONS)}]")
 @click.option("--group", default="simulated", show_default=True, help="Their resource group.")
@@ -38,7 +40,9 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--seed", type=int, help="[default: another each time; it is printed]")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="[default: until Ctrl-C]")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object on stdout, at the end.")
+@click.pass_context
 def command(
+    context: click.Context,
     machines: int,
     regions: tuple[str, ...],
     group: str,
@@ -58,6 +62,8 @@ def command(
 
     They are marked simulated wherever they are shown.
     """
+    if context.invoked_subcommand is not None:
+        return
     if any("=" not in tag for tag in tags):
         raise click.UsageError("--tag NAME=VALUE")
     seed = random.randrange(1 << 32) if seed is None else seed
@@ -94,6 +100,9 @@ def command(
             f"simulated: {tally.enrolled} of {machines} machines enrolled, {tally.orders} orders, "
             f"{tally.reports} reports, {tally.troubles} troubles"
         )
+
+
+command.add_command(simulate_rollout.command)
 
 
 def _say(line: str) -> None:

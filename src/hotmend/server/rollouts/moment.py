@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, lru_cache
 from zoneinfo import available_timezones
 
-from hotmend.fleet.window import Window, current
+from hotmend.fleet.window import Window, occurrence
 from hotmend.fleet.zone import zone
 
 _MINUTE_S = 60.0
@@ -31,10 +31,26 @@ class Moment:
 @lru_cache(maxsize=8)
 def _open(window: Window, minute: float) -> dict[str, tuple[float, float]]:
     """Windows open and close at whole minutes, by every clock there is."""
-    now = datetime.fromtimestamp(minute, UTC)
-    found = ((name, current(window, zone(name), now)) for name in sorted(available_timezones()))
+    day = datetime.fromtimestamp(minute, UTC).date()
     return {
-        name: (occurrence.opens.timestamp(), occurrence.closes.timestamp())
-        for name, occurrence in found
-        if occurrence is not None
+        name: (opens, closes)
+        for name, opens, closes in _around(window, day)
+        if opens <= minute < closes
     }
+
+
+@lru_cache(maxsize=64)
+def _around(window: Window, day: date) -> tuple[tuple[str, float, float], ...]:
+    """All of a day and of those around it; a clock is at most 14 hours away from another one."""
+    days = [day + timedelta(days=number) for number in range(-2, 3)]
+    found = ((name, occurrence(window, zone(name), day)) for name in _time_zones() for day in days)
+    return tuple(
+        (name, one.opens.timestamp(), one.closes.timestamp())
+        for name, one in found
+        if one is not None
+    )
+
+
+@cache
+def _time_zones() -> tuple[str, ...]:
+    return tuple(sorted(available_timezones()))

@@ -11,7 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, true
 
-from hotmend.fleet.rollout import Action, Decision, RolloutState, Standing, decision, room
+from hotmend.fleet.rollout import (
+    CANARIES,
+    Action,
+    Decision,
+    RolloutState,
+    Standing,
+    decision,
+    room,
+)
 from hotmend.fleet.turn import TurnState
 from hotmend.server.rollouts import reverting, schedules
 from hotmend.server.rollouts.admit import WHO, admit, portions, windows
@@ -46,6 +54,8 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
     patience = settings.order_patience_s + rollout.order.maximum_s
     if moment.listening_since < now - patience:
         failed += turns.give_up(connection, rollout.id, now - patience, now)
+    if rollout.phase == CANARIES:
+        failed += turns.relapse(connection, rollout.id, now)
     healthy, bad = turns.judge(connection, rollout.id, settings, moment.listening_since, now)
     _write_ended(connection, rollout, healthy, TurnState.HEALTHY, now)
     _write_ended(connection, rollout, failed + bad, TurnState.FAILED, now)

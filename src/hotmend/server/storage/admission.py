@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
-from sqlalchemy import Connection, Select, and_, bindparam, exists, func, select
+from sqlalchemy import Connection, Integer, Select, and_, bindparam, exists, func, select
 
 from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import RunKind
@@ -36,13 +36,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A machine that is to begin. ``size``: of its group; ``reboot``: as its owner set it."""
+    """A machine that is to begin; ``reboot``: as its owner set it."""
 
     machine: str
     region: str
     zone: str
     group: str
-    size: int
     domain: int
     attempts: int
     time_zone: str
@@ -75,29 +74,31 @@ def admissible(
 ) -> list[Admitted]:
     """At most ``most`` turns of ``cell`` that may start now: of each group with room those in its
     one domain, as many as there is room for."""
-    statement = _admissible(reach.zones is not None, reach.automatic, bool(reach.frozen))
-    values: dict[str, object] = {"of": rollout, "in_phase": phase, "most": most}
-    values |= {"in_region": cell[0], "in_zone": cell[1], "seen_since": reach.seen}
+    question = _admissible(reach.zones is not None, reach.automatic, bool(reach.frozen))
+    values: dict[str, object] = {
+        **{"of": rollout, "in_phase": phase, "in_region": cell[0], "in_zone": cell[1]},
+        **{"seen_since": reach.seen, "most": most},
+    }
     if reach.zones is not None:
-        values["open_zones"] = reach.zones
+        values["zones"] = reach.zones
     if reach.frozen:
         values["frozen"] = reach.frozen
-    return [Admitted(**row._mapping) for row in connection.execute(statement, values)]
+    return [Admitted(**row._mapping) for row in connection.execute(question, values)]
 
 
 @cache
-def _admissible(by_zone: bool, automatic: bool, some_frozen: bool) -> Select[tuple[object, ...]]:
-    """Made once: it takes longer to make than to ask, and is asked of every cell."""
-    c = _candidates(by_zone, automatic, some_frozen).subquery().c
+def _admissible(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[object, ...]]:
+    """Built once: it is asked of each cell in each tick."""
+    c = _candidates(in_zones, automatic, frozen).subquery().c
     return (
         select(*(c[field.name] for field in fields(Admitted)))
         .where(c.domain == c.active, c.place <= c.room)
         .order_by(c.group, c.domain, c.machine)
-        .limit(bindparam("most"))
+        .limit(bindparam("most", type_=Integer))
     )
 
 
-def _candidates(by_zone: bool, automatic: bool, some_frozen: bool) -> Select[tuple[object, ...]]:
+def _candidates(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[object, ...]]:
     """With ``room`` and ``active`` domain of the group, and the ``place`` within the domain."""
     own_turns = and_(
         turns.c.rollout == bindparam("of"),
@@ -123,7 +124,6 @@ def _candidates(by_zone: bool, automatic: bool, some_frozen: bool) -> Select[tup
             groups.c.region,
             groups.c.zone,
             turns.c.group,
-            groups.c.size,
             turns.c.domain,
             turns.c.attempts,
             turns.c.time_zone,
@@ -135,19 +135,14 @@ def _candidates(by_zone: bool, automatic: bool, some_frozen: bool) -> Select[tup
         .select_from(groups)
         .join(turns, own_turns)
         .join(machines, machines.c.id == turns.c.machine)
-        .where(groups.c.region == bindparam("in_region"))
-        .where(groups.c.zone == bindparam("in_zone"))
-        .where(
-            groups.c.held < groups.c.budget,
-            machines.c.seen >= bindparam("seen_since"),
-            ~holds,
-            ~busy,
-        )
+        .where(groups.c.region == bindparam("in_region"), groups.c.zone == bindparam("in_zone"))
+        .where(groups.c.held < groups.c.budget, machines.c.seen >= bindparam("seen_since"))
+        .where(~holds, ~busy)
     )
-    if by_zone:
-        wanted = wanted.where(turns.c.time_zone.in_(bindparam("open_zones", expanding=True)))
+    if in_zones:
+        wanted = wanted.where(turns.c.time_zone.in_(bindparam("zones", expanding=True)))
     if automatic:
         wanted = wanted.where(machines.c.automatic)
-    if some_frozen:
+    if frozen:
         wanted = wanted.where(turns.c.owner.not_in(bindparam("frozen", expanding=True)))
     return wanted

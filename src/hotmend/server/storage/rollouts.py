@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -52,7 +53,7 @@ class Rollout:
     occurrence: str = ""
     windows_order: Order | None = None
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         return parsed(self.written_settings)
 

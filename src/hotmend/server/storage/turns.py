@@ -131,6 +131,15 @@ def judge(
     return [Ended(row.machine, "") for row in healthy], failed
 
 
+def relapse(connection: Connection, rollout: str, now: float) -> list[Ended]:
+    """Canaries that had proven themselves, and of which something bad was heard after all: while
+    nobody else is patched they are watched on."""
+    well = (turns.c.rollout == rollout) & (turns.c.state == TurnState.HEALTHY.value)
+    well &= (turns.c.phase == CANARIES) & (machines.c.id == turns.c.machine)
+    bad = well & (machines.c.bad_at >= turns.c.installed)
+    return _fail(connection, bad, Failure.UNHEALTHY, machines.c.bad_because, now)
+
+
 def again(
     connection: Connection, rollout: str, opened: Mapping[float, Sequence[str]], attempts: int
 ) -> list[Ended]:
