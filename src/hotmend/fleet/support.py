@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Row:
         return all(own in ("*", other) or own.lower() == other.lower() for own, other in pairs)
 
 
+@cache
 def shipped() -> tuple[Row, ...]:
     """The rows that come with Hotmend."""
     return _rows(resources.files(__package__).joinpath("support-matrix.csv").read_text())

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.control import Control
-from hotmend.server.storage import audit, machines, runs
+from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.tables import machines as table
 
 _LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
@@ -100,4 +100,6 @@ def _noted(connection: Connection, machine: str, run: Run, now: float) -> Report
     if not because and run.finished is not None:
         what = f"{run.kind.value} {run.status.value}"
         audit.append(connection, now, machine, what, run.id, {})
+        if run.assessment is not None:
+            compliance.note(connection, machine, run.assessment, now)
     return Reported(not because, because)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
-from hotmend.server.storage.tables import codes, machines
+from hotmend.server.storage.tables import codes, compliance, machines, missing
 from hotmend.server.storage.tables import health as health_table
 
 CODE_LIFE_S = 3600.0
@@ -143,7 +143,8 @@ def health(connection: Connection, machine: str) -> tuple[float, Health] | None:
 def remove(connection: Connection, resource: str) -> None:
     """Its certificate is good for nothing from now on."""
     gone = select(machines.c.id).where(machines.c.resource == resource)
-    connection.execute(delete(health_table).where(health_table.c.machine.in_(gone)))
+    for table in (health_table, compliance, missing):
+        connection.execute(delete(table).where(table.c.machine.in_(gone)))
     connection.execute(delete(machines).where(machines.c.resource == resource))
 
 

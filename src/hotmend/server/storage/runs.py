@@ -199,6 +199,13 @@ def busy(connection: Connection, machine: str) -> Kept | None:
     return _kept(connection.execute(select(runs).where(wanted)).first())
 
 
+def unended(connection: Connection, machine: str) -> Kept | None:
+    """The newest run that has not ended."""
+    wanted = (runs.c.machine == machine) & runs.c.finished.is_(None)
+    newest = select(runs).where(wanted).order_by(runs.c.created.desc()).limit(1)
+    return _kept(connection.execute(newest).first())
+
+
 def forget_old(connection: Connection, now: float) -> int:
     """Drop what has been kept for as long as its kind is, an order that nobody came for, too; how
     many."""

@@ -1,0 +1,44 @@
+"""Every page of the portal, with something to show on it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from hotmend.server.storage import compliance
+from hotmend.server.storage.tables import compliance as table
+from hotmend.server.storage.tables import machines
+from portal import fleet
+from server.conftest import Plane
+
+
+def prepare(plane: Plane, count: int) -> None:
+    """A simulated fleet of ``count`` with a past."""
+    now = plane.clock()
+    plane.control.database.write(lambda c: fleet.fill(c, plane.subscription, count, now))
+    plane.control.database.write(lambda c: fleet.past(c, plane.subscription, count, now))
+    plane.control.database.write(lambda c: compliance.sample(c, now))
+
+
+def machine(plane: Plane) -> str:
+    """The page of a machine on which much is old."""
+    with plane.control.database.reading() as connection:
+        row = connection.execute(
+            select(machines.c.resource)
+            .join(table, table.c.machine == machines.c.id)
+            .where(machines.c.resource.contains("virtualmachines"))
+            .order_by((table.c.waiting + table.c.restart).desc(), machines.c.resource)
+        ).first()
+    assert row is not None
+    words = row.resource.split("/")
+    return f"/portal/machines/{words[2]}/{words[4]}/vm/{words[8]}"
+
+
+def paths(plane: Plane) -> dict[str, str]:
+    one = machine(plane)
+    return {
+        "machines": "/portal/machines",
+        **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
+    }
+
+
+TABS = ("updates", "compliance", "history", "processes", "timeline", "policy")
