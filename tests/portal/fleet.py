@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select, update
 
 from hotmend.model.agent_messages import (
     Assessment,
@@ -19,19 +19,22 @@ from hotmend.model.agent_messages import (
     Run,
     RunKind,
     RunStatus,
+    Selection,
     StaleProcess,
 )
-from hotmend.server.storage import compliance
+from hotmend.fleet.rollout import RolloutState
+from hotmend.server.storage import compliance, rollouts
+from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import compliance as compliance_table
-from hotmend.server.storage.tables import exposure, machines, missing, resources, runs
+from hotmend.server.storage.tables import exposure, machines, missing, resources, runs, turns
 
 REGIONS = (("westeurope", "Europe/Amsterdam"), ("northeurope", "Europe/Dublin"))
 REGIONS += (("eastus", "America/New_York"), ("westus", "America/Los_Angeles"))
 REGIONS += (("eastasia", "Asia/Hong_Kong"), ("southeastasia", "Asia/Singapore"))
-EXPAT = "HM2026-11-libexpat1"
+EXPAT = "libexpat1=2.5.0-1+deb12u5+hotpatch"
 PATCHES = (
     AvailablePatch(
-        EXPAT, "libexpat1 2.5.0-1+deb12u5", "2.5.0-1+deb12u5", "Security", "NeverReboots", True,
+        EXPAT, "libexpat1 2.5.0-1+deb12u5 into running processes", "2.5.0-1+deb12u5", "Security", "NeverReboots", True,
         severity="High", advisories=("CVE-2026-93990",), published="2026-11-10",
     ),
     AvailablePatch(
@@ -76,6 +79,30 @@ def past(connection: Connection, subscription: str, count: int, now: float) -> N
             }
         )
     connection.execute(insert(exposure), rows)
+
+
+def roll(connection: Connection, now: float, seed: int = 3) -> None:
+    """A rollout that began yesterday: half way through its first phase."""
+    some = random.Random(seed)
+    order = Order("", RunKind.INSTALL, Selection(("Critical", "Security")), 3600.0)
+    began = now - 26 * 3600
+    phases = {"westeurope": 1, "eastus": 1, "eastasia": 1, "northeurope": 2, "westus": 2}
+    made = Rollout(
+        str(uuid.UUID(int=some.getrandbits(128))), "2026-11.release.json", "automatic",
+        RolloutState.RUNNING, "", began, None, 1, now - 7200, 3, {**phases, "southeastasia": 3}, 0,
+        order, {}, frozenset(), {}, "", None, None,
+    )
+    rollouts.create(connection, made, machines.c.automatic)
+    some_turns = turns.c.rollout == made.id
+    ids = connection.execute(select(turns.c.machine).where(some_turns, turns.c.phase == 1))
+    for number, machine in enumerate(ids.scalars().all()[:2000]):
+        state = ("healthy", "healthy", "healthy", "soaking", "started", "waiting")[number % 6]
+        values: dict[str, Any] = {"state": state}
+        if state in ("healthy", "soaking"):
+            values["installed"] = began + some.random() * 25 * 3600
+        connection.execute(
+            update(turns).where(some_turns, turns.c.machine == machine).values(**values)
+        )
 
 
 def assessment(some: random.Random) -> Assessment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from hotmend.server.storage import compliance
+from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.tables import compliance as table
 from hotmend.server.storage.tables import machines
 from portal import fleet
@@ -17,6 +17,7 @@ def prepare(plane: Plane, count: int) -> None:
     plane.control.database.write(lambda c: fleet.fill(c, plane.subscription, count, now))
     plane.control.database.write(lambda c: fleet.past(c, plane.subscription, count, now))
     plane.control.database.write(lambda c: compliance.sample(c, now))
+    plane.control.database.write(lambda c: fleet.roll(c, now))
 
 
 def machine(plane: Plane) -> str:
@@ -33,9 +34,18 @@ def machine(plane: Plane) -> str:
     return f"/portal/machines/{words[2]}/{words[4]}/vm/{words[8]}"
 
 
+def rollout(plane: Plane) -> str:
+    with plane.control.database.reading() as connection:
+        return rollouts.listed(connection)[0].id
+
+
 def paths(plane: Plane) -> dict[str, str]:
     one = machine(plane)
     return {
+        "overview": "/portal/",
+        "calendar": "/portal/calendar",
+        "rollouts": "/portal/rollouts",
+        "rollout": f"/portal/rollouts/{rollout(plane)}",
         "machines": "/portal/machines",
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
     }

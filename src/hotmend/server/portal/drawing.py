@@ -70,6 +70,9 @@ def _environment(words: Words) -> Environment:
         "day": day,
         "number": number,
         "share": share,
+        "duration": duration,
+        "pairs_of": lambda names, numbers: [(name, numbers[name]) for name in names],
+        "total": lambda numbers, names: sum(numbers[name] for name in names),
         "sum_of": lambda names, numbers: sum(numbers.get(name, 0) for name in names),
     }
     return made
@@ -94,6 +97,15 @@ def day(seconds: float) -> str:
 def number(value: float) -> str:
     """With thin gaps: 12 345."""
     return f"{value:,}".replace(",", "\u202f")
+
+
+def duration(seconds: float | None) -> str:
+    """In the unit that fits: 40 min, 3.5 h, 12 d."""
+    if seconds is None:
+        return "—"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.1f} d"
 
 
 def share(part: float, whole: float) -> str:

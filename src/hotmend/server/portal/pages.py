@@ -8,7 +8,15 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from hotmend.server.control import Control
-from hotmend.server.portal import machine, machine_actions, machines, view
+from hotmend.server.portal import (
+    calendar,
+    machine,
+    machine_actions,
+    machines,
+    overview,
+    rollouts,
+    view,
+)
 from hotmend.server.portal.portal import Portal, files
 
 
@@ -19,7 +27,7 @@ def routes(control: Control, api: ASGIApp) -> list[BaseRoute]:
     def home(_: Request) -> Response:
         return RedirectResponse("/portal/", 303)
 
-    rooms = (machines, machine, machine_actions, view)
+    rooms = (overview, calendar, machines, machine, machine_actions, rollouts, view)
     return [
         Route("/", home),
         Route("/portal", home),

@@ -50,11 +50,14 @@ class Visit:
         with self.control.database.reading() as connection:
             yield connection
 
-    def may(self, operation: str, scope: str = "/") -> bool:
-        """By the one table; what a page does not offer, the API would refuse, too."""
-        return permits(self.who.assignments, operation, scope)
+    def may(self, operation: str, scope: str = "") -> bool:
+        """By the one table; what a page does not offer, the API would refuse, too. ``scope``: a
+        resource id, "" for the whole subscription."""
+        return permits(
+            self.who.assignments, operation, scope or f"/subscriptions/{self.subscription}"
+        )
 
-    def check(self, operation: str, scope: str = "/") -> None:
+    def check(self, operation: str, scope: str = "") -> None:
         """Raises ArmError, in the API's words."""
         if not self.may(operation, scope):
             raise ArmError(

@@ -143,6 +143,18 @@ def places(
     return [(*place, found[place]) for place in sorted(found)]
 
 
+def zones(connection: Connection, scopes: Sequence[str]) -> list[tuple[str, int]]:
+    """(IANA name, machines by that clock), the most first."""
+    number = func.count().label("number")
+    statement = (
+        select(machines.c.time_zone, number)
+        .where(standing.within(scopes))
+        .group_by(machines.c.time_zone)
+        .order_by(number.desc(), machines.c.time_zone)
+    )
+    return [(row[0], row[1]) for row in connection.execute(statement)]
+
+
 def updates(now: float) -> ColumnElement[str]:
     """Of a row of ``machines`` with its ``compliance``."""
     there = compliance.c.urgent + compliance.c.others > 0

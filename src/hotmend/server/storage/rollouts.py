@@ -180,6 +180,14 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
     )
 
 
+def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]:
+    """(phase, a turn's state, how many)."""
+    columns = (turns.c.phase, turns.c.state)
+    own = turns.c.rollout == identifier
+    found = connection.execute(select(*columns, func.count()).where(own).group_by(*columns))
+    return [(phase, state, count) for phase, state, count in found]
+
+
 def _tally(
     key: tuple[int, str],
     states: Mapping[TurnState, int],
