@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
+from hotmend.fleet.rollout import RolloutState
 from hotmend.model.agent_messages import (
     Assessment,
     AvailablePatch,
@@ -22,7 +23,6 @@ from hotmend.model.agent_messages import (
     Selection,
     StaleProcess,
 )
-from hotmend.fleet.rollout import RolloutState
 from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import compliance as compliance_table
@@ -34,13 +34,25 @@ REGIONS += (("eastasia", "Asia/Hong_Kong"), ("southeastasia", "Asia/Singapore"))
 EXPAT = "libexpat1=2.5.0-1+deb12u5+hotpatch"
 PATCHES = (
     AvailablePatch(
-        EXPAT, "libexpat1 2.5.0-1+deb12u5 into running processes", "2.5.0-1+deb12u5", "Security", "NeverReboots", True,
-        severity="High", advisories=("CVE-2026-93990",), published="2026-11-10",
+        EXPAT,
+        "libexpat1 2.5.0-1+deb12u5 into running processes",
+        "2.5.0-1+deb12u5",
+        "Security",
+        "NeverReboots",
+        True,
+        severity="High",
+        advisories=("CVE-2026-93990",),
+        published="2026-11-10",
     ),
     AvailablePatch(
-        "libxml2=2.9.14+dfsg-1.3~deb12u6", "libxml2 2.9.14+dfsg-1.3~deb12u6",
-        "2.9.14+dfsg-1.3~deb12u6", "Security", "CanRequestReboot", False,
-        advisories=("CVE-2025-8732", "CVE-2026-0989"), published="2026-11-12",
+        "libxml2=2.9.14+dfsg-1.3~deb12u6",
+        "libxml2 2.9.14+dfsg-1.3~deb12u6",
+        "2.9.14+dfsg-1.3~deb12u6",
+        "Security",
+        "CanRequestReboot",
+        False,
+        advisories=("CVE-2025-8732", "CVE-2026-0989"),
+        published="2026-11-12",
     ),
     AvailablePatch("tzdata=2026c", "tzdata 2026c", "2026c", "Other", "CanRequestReboot", False),
 )
@@ -65,7 +77,7 @@ def past(connection: Connection, subscription: str, count: int, now: float) -> N
     """Thirty days of exposure: a release on the tenth day, and how it went."""
     rows = []
     for day in range(30):
-        waiting = max(0, int(count * (0.9 - (day - 10) * 0.06))) if day >= 10 else count // 50
+        waiting = max(0, int(count * (0.8 - (day - 10) * 0.06))) if day >= 10 else count // 50
         restart, unknown = count // 25, count // 12
         rows.append(
             {
@@ -88,9 +100,25 @@ def roll(connection: Connection, now: float, seed: int = 3) -> None:
     began = now - 26 * 3600
     phases = {"westeurope": 1, "eastus": 1, "eastasia": 1, "northeurope": 2, "westus": 2}
     made = Rollout(
-        str(uuid.UUID(int=some.getrandbits(128))), "2026-11.release.json", "automatic",
-        RolloutState.RUNNING, "", began, None, 1, now - 7200, 3, {**phases, "southeastasia": 3}, 0,
-        order, {}, frozenset(), {}, "", None, None,
+        str(uuid.UUID(int=some.getrandbits(128))),
+        "2026-11.release.json",
+        "automatic",
+        RolloutState.RUNNING,
+        "",
+        began,
+        None,
+        1,
+        now - 7200,
+        3,
+        {**phases, "southeastasia": 3},
+        0,
+        order,
+        {},
+        frozenset(),
+        {},
+        "",
+        None,
+        None,
     )
     rollouts.create(connection, made, machines.c.automatic)
     some_turns = turns.c.rollout == made.id
@@ -114,7 +142,11 @@ def assessment(some: random.Random) -> Assessment:
             patches.append(_with(patch, pids))
     stale = ()
     if some.random() < 0.06:
-        stale = (StaleProcess(412, "cupsd", ("/usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10",), Needs.RESTART),)
+        stale = (
+            StaleProcess(
+                412, "cupsd", ("/usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10",), Needs.RESTART
+            ),
+        )
     return Assessment(some.random() < 0.03, tuple(patches), (), int(some.random() < 0.05), stale)
 
 
@@ -139,10 +171,14 @@ def _machine(
     profile = {"linuxConfiguration": {"patchSettings": settings if number % 3 else {}}}
     rows[resources].append(
         {
-            "key": resource.lower(), "id": resource, "type": kind.lower(),
-            "subscription": subscription.lower(), "group": group,
+            "key": resource.lower(),
+            "id": resource,
+            "type": kind.lower(),
+            "subscription": subscription.lower(),
+            "group": group,
             "body": {"location": region, "properties": {"osProfile": profile}, "tags": {}},
-            "created": now, "changed": now,
+            "created": now,
+            "changed": now,
         }
     )
     if number % 20 == 19:
@@ -152,31 +188,65 @@ def _machine(
     seen = now - (90000 if some.random() < 0.04 else some.random() * 60)
     rows[machines].append(
         {
-            "id": identifier, "resource": resource.lower(), "host": name, "facts": asdict(facts),
-            "simulated": True, "enrolled": now, "seen": seen, "heard": 1,
-            "owner": subscription.lower(), "region": region, "zone": str(1 + number % 3),
-            "group": f"loose:{region}/{1 + number % 3}", "domain": 0, "time_zone": time_zone,
-            "automatic": bool(number % 3), "canary": False, "reboot": "IfRequired",
-            "health": "good", "health_at": now, "bad_at": 0.0, "bad_because": "",
+            "id": identifier,
+            "resource": resource.lower(),
+            "host": name,
+            "facts": asdict(facts),
+            "simulated": True,
+            "enrolled": now,
+            "seen": seen,
+            "heard": 1,
+            "owner": subscription.lower(),
+            "region": region,
+            "zone": str(1 + number % 3),
+            "group": f"loose:{region}/{1 + number % 3}",
+            "domain": 0,
+            "time_zone": time_zone,
+            "automatic": bool(number % 3),
+            "canary": False,
+            "reboot": "IfRequired",
+            "health": "good",
+            "health_at": now,
+            "bad_at": 0.0,
+            "bad_because": "",
         }
     )
     if some.random() < 0.03:
         return
     found, at = assessment(some), now - some.random() * 80000
-    run = Run(str(uuid.UUID(int=some.getrandbits(128))), RunKind.ASSESS, at, RunStatus.SUCCEEDED, at + 2, found)
+    run = Run(
+        str(uuid.UUID(int=some.getrandbits(128))),
+        RunKind.ASSESS,
+        at,
+        RunStatus.SUCCEEDED,
+        at + 2,
+        found,
+    )
     rows[runs].append(
         {
-            "id": run.id, "machine": identifier, "kind": "assess", "started_by": "Platform",
-            "location": "", "request": msgspec.to_builtins(Order(run.id, RunKind.ASSESS)),
-            "created": at, "sent": at, "finished": at + 2, "status": "Succeeded",
+            "id": run.id,
+            "machine": identifier,
+            "kind": "assess",
+            "started_by": "Platform",
+            "location": "",
+            "request": msgspec.to_builtins(Order(run.id, RunKind.ASSESS)),
+            "created": at,
+            "sent": at,
+            "finished": at + 2,
+            "status": "Succeeded",
             "result": msgspec.to_builtins(run),
         }
     )
-    rows[compliance_table].append({"machine": identifier, "assessed": at, **compliance.counted(found)})
+    rows[compliance_table].append(
+        {"machine": identifier, "assessed": at, **compliance.counted(found)}
+    )
     rows[missing] += [
         {
-            "machine": identifier, "article": patch.article, "name": patch.name,
-            "classification": patch.classification, "hotpatch": patch.hotpatch,
+            "machine": identifier,
+            "article": patch.article,
+            "name": patch.name,
+            "classification": patch.classification,
+            "hotpatch": patch.hotpatch,
             "outdated": len(patch.outdated),
         }
         for patch in found.patches

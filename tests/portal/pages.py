@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from sqlalchemy import select
 
 from hotmend.server.storage import compliance, rollouts
@@ -46,6 +48,18 @@ def paths(plane: Plane) -> dict[str, str]:
         "calendar": "/portal/calendar",
         "rollouts": "/portal/rollouts",
         "rollout": f"/portal/rollouts/{rollout(plane)}",
+        "patches": "/portal/patches",
+        "patch": f"/portal/patch?article={quote(fleet.EXPAT)}",
+        "history": "/portal/history",
+        "history-runs": "/portal/history/runs",
+        "audit": "/portal/audit?verify=yes",
+        "reports": "/portal/reports",
+        "settings": "/portal/settings",
+        "roles": "/portal/settings/roles",
+        "enrol": "/portal/settings/enrol",
+        "one-time": "/portal/settings/one-time",
+        "schedule": "/portal/settings/schedule",
+        "refused": "/portal/patch?article=nothing",
         "machines": "/portal/machines",
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
     }

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from portal import browser, fleet, pages
+from portal import browser, pages
 from server.conftest import serving
 
 VARIANTS = [(language, theme) for language in ("en", "zh-CN") for theme in ("light", "dark")]

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hotmend.fleet.settings import parsed
 from hotmend.release import history, parity
 from hotmend.release.calendar import Entry, calendar, slot
 from hotmend.release.errors import CatalogueError
@@ -17,7 +18,7 @@ from hotmend.server.portal import shelf
 from hotmend.server.portal.machines import READ
 from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit
-from hotmend.server.storage import inventory
+from hotmend.server.storage import inventory, settings
 
 OWN = "Debian 12"
 _BEFORE, _AFTER = 6, 9
@@ -41,6 +42,7 @@ def shown(visit: Visit) -> Response:
     product, entries = _entries(visit, today)
     with visit.reading() as connection:
         zones = inventory.zones(connection, visit.scopes(READ))
+        window = parsed(settings.get(connection, "rollouts"))
     return visit.draw(
         "calendar.html",
         product=product,
@@ -49,6 +51,7 @@ def shown(visit: Visit) -> Response:
         today=today,
         month=Month(today.year, today.month),
         zones=zones,
+        window=window,
         kinds=Counter(entry.kind.value for entry in entries),
     )
 

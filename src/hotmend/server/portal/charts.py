@@ -51,8 +51,12 @@ def stacked(
     bands = []
     for name in names:
         above = [low + numbers[name] for low, (_, numbers) in zip(below, points, strict=True)]
-        upper = [(_x(x, span, size), _y(y, most, size)) for (x, _), y in zip(points, above, strict=True)]
-        lower = [(_x(x, span, size), _y(y, most, size)) for (x, _), y in zip(points, below, strict=True)]
+        upper = [
+            (_x(x, span, size), _y(y, most, size)) for (x, _), y in zip(points, above, strict=True)
+        ]
+        lower = [
+            (_x(x, span, size), _y(y, most, size)) for (x, _), y in zip(points, below, strict=True)
+        ]
         bands.append(Band(name, _closed(upper + lower[::-1])))
         below = above
     return bands
@@ -77,7 +81,9 @@ def dots(
     the drawing's height); ``across``: dots in a line, 12 apart."""
     each = max(1, -(-sum(numbers.values()) // most))
     drawn = [name for name in names for _ in range(-(-numbers.get(name, 0) // each))]
-    found = [(name, 6 + 12 * (at % across), 6 + 12 * (at // across)) for at, name in enumerate(drawn)]
+    found = [
+        (name, 6 + 12 * (at % across), 6 + 12 * (at // across)) for at, name in enumerate(drawn)
+    ]
     return found, 12 * max(1, -(-len(drawn) // across))
 
 

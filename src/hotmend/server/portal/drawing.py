@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -71,6 +72,7 @@ def _environment(words: Words) -> Environment:
         "number": number,
         "share": share,
         "duration": duration,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "pairs_of": lambda names, numbers: [(name, numbers[name]) for name in names],
         "total": lambda numbers, names: sum(numbers[name] for name in names),
         "sum_of": lambda names, numbers: sum(numbers.get(name, 0) for name in names),

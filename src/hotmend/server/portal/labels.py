@@ -111,6 +111,11 @@ LABELS = {
     "planned": _("Planned"),
     "unplanned": _("Unplanned"),
     "out-of-band": _("Out of band"),
+    # Days.
+    **{"Monday": _("Monday"), "Tuesday": _("Tuesday"), "Wednesday": _("Wednesday")},
+    **{"Thursday": _("Thursday"), "Friday": _("Friday"), "Saturday": _("Saturday")},
+    **{"Sunday": _("Sunday"), "First": _("First"), "Second": _("Second"), "Third": _("Third")},
+    **{"Fourth": _("Fourth"), "Last": _("Last")},
     # Health.
     "good": _("Good"),
     "bad": _("Bad"),

@@ -159,9 +159,7 @@ def policy(visit: Visit) -> Response:
     if shown.id.type == machine_support.CONNECTED:
         feature = hybrid_view.feature_of(shown.resource, shown.agent)
     settings = patch_settings.settings_of(shown.resource.body["properties"])
-    return _tab(
-        visit, "policy", shown, settings=settings, feature=feature, assigned=assigned
-    )
+    return _tab(visit, "policy", shown, settings=settings, feature=feature, assigned=assigned)
 
 
 def _shown(visit: Visit, connection: Connection) -> Shown:
@@ -210,5 +208,3 @@ def _health(connection: Connection, agent: Machine | None) -> tuple[float, Healt
 
 def _newest_first(event: tuple[float, str, Any]) -> float:
     return -event[0]
-
-

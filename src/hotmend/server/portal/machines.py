@@ -85,9 +85,7 @@ def listed(visit: Visit) -> Response:
 def exported(visit: Visit) -> Response:
     """The list as it is filtered, as CSV: at most ``_EXPORT`` lines."""
     with visit.reading() as connection:
-        found = inventory.page(
-            connection, visit.scopes(READ), _wanted(visit), visit.now, _EXPORT
-        )
+        found = inventory.page(connection, visit.scopes(READ), _wanted(visit), visit.now, _EXPORT)
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
@@ -152,7 +150,9 @@ def row_of(one: Listed, assessed: Kept | None, schedules: int, now: float) -> Ro
         os=os,
         hotpatch=hotpatch_of(one, agent, assessed),
         orchestration=orchestration.label(str(settings.get("patchMode", "")), bypass),
-        assessment="Enabled" if settings.get("assessmentMode") == "AutomaticByPlatform" else "Disabled",
+        assessment="Enabled"
+        if settings.get("assessmentMode") == "AutomaticByPlatform"
+        else "Disabled",
         schedules=schedules,
         connected=None if agent is None else now - agent.seen <= SILENT_AFTER_S,
         preview=row is not None and row.state == "Preview",

@@ -10,12 +10,17 @@ from starlette.types import ASGIApp
 from hotmend.server.control import Control
 from hotmend.server.portal import (
     calendar,
+    history,
     machine,
     machine_actions,
     machines,
     overview,
+    patches,
+    reports,
     rollouts,
+    settings,
     view,
+    wizards,
 )
 from hotmend.server.portal.portal import Portal, files
 
@@ -27,7 +32,10 @@ def routes(control: Control, api: ASGIApp) -> list[BaseRoute]:
     def home(_: Request) -> Response:
         return RedirectResponse("/portal/", 303)
 
-    rooms = (overview, calendar, machines, machine, machine_actions, rollouts, view)
+    rooms = (
+        *(overview, calendar, machines, machine, machine_actions, patches, rollouts, history),
+        *(reports, settings, wizards, view),
+    )
     return [
         Route("/", home),
         Route("/portal", home),

@@ -15,8 +15,8 @@ from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
 from hotmend.server.identity import principals, sessions
 from hotmend.server.identity.principals import Principal
-from hotmend.server.identity.sessions import Session
 from hotmend.server.identity.roles import OPERATIONS, permits
+from hotmend.server.identity.sessions import Session
 from hotmend.server.portal.drawing import Drawing
 from hotmend.server.portal.words import Words, preferred
 
@@ -76,9 +76,9 @@ class Visit:
         """A word of the query, cut to ``most``."""
         return self.request.query_params.get(name, "")[:most]
 
-    def draw(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def draw(self, template: str, code: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
-        return HTMLResponse(self.drawing.page(template, self, **values), status)
+        return HTMLResponse(self.drawing.page(template, self, **values), code)
 
 
 def visit(request: Request, control: Control, drawing: Drawing) -> Visit | None:

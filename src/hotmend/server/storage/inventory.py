@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Select, and_, case, func, or_, select, true
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.server.storage import compliance as standing
-from hotmend.server.storage.compliance import State
 from hotmend.server.storage.tables import compliance, machines, missing, resources
 
 KINDS = ("microsoft.compute/virtualmachines", "microsoft.hybridcompute/machines")

@@ -129,6 +129,12 @@ def listed(connection: Connection, *, open_only: bool = False) -> list[Rollout]:
     return [_rollout(row) for row in connection.execute(wanted)]
 
 
+def named(connection: Connection, name: str) -> Rollout | None:
+    """By the name of its release or occurrence."""
+    row = connection.execute(select(rollouts).where(rollouts.c.name == name)).first()
+    return _rollout(row) if row is not None else None
+
+
 def known(connection: Connection, name: str) -> bool:
     """Whether there is, or was, one of that name."""
     found = select(rollouts.c.id).where(rollouts.c.name == name)

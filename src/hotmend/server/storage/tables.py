@@ -194,6 +194,7 @@ runs = Table(
     Column("result", JSON),
     Index("runs_of_a_machine", "machine", "kind", "created"),
     Index("runs_that_wait", "finished", "sent"),
+    Index("runs_by_time", "created", "id"),
 )
 
 # What the last assessment of each machine found, counted. Processes: *live* run the fixed code in

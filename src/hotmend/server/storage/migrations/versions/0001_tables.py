@@ -154,6 +154,7 @@ def upgrade() -> None:
     )
     op.create_index("runs_of_a_machine", "runs", ["machine", "kind", "created"])
     op.create_index("runs_that_wait", "runs", ["finished", "sent"])
+    op.create_index("runs_by_time", "runs", ["created", "id"])
     op.create_table(
         "compliance",
         sa.Column("machine", sa.String(36), primary_key=True),
