@@ -66,6 +66,7 @@ def _environment(words: Words) -> Environment:
     }
     made.filters |= {
         "said": lambda word: words.gettext(labels.label(str(word))),
+        "deed": lambda word: words.gettext(labels.deed(str(word))),
         "kind": labels.kind,
         "when": when,
         "day": day,

@@ -47,6 +47,7 @@ LABELS = {
     # Runs.
     "assess": _("Assessment"),
     "install": _("Installation"),
+    "run-restart": _("Restart"),
     "InProgress": _("In progress"),
     "Failed": _("Failed"),
     "Succeeded": _("Succeeded"),
@@ -157,6 +158,11 @@ _KIND = {word: kind for kind, words in _KINDS.items() for word in words}
 def label(word: str) -> str:
     """``word`` itself where it has no label."""
     return LABELS.get(word, word)
+
+
+def deed(word: str) -> str:
+    """A run's kind: a restart that is done is another word than one that is needed."""
+    return LABELS.get("run-restart" if word == "restart" else word, word)
 
 
 def kind(word: object) -> str:

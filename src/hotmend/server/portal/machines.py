@@ -1,4 +1,4 @@
-"""The list of machines: Update Manager's columns, the hotpatch status, filters, and where they are."""
+"""The list of machines: Update Manager's columns, the hotpatch status, filters, and a map."""
 
 from __future__ import annotations
 

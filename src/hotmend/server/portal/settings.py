@@ -126,7 +126,9 @@ def _value(name: str, text: str) -> object:
 
 
 def _written(value: object) -> object:
-    return value.strftime("%H:%M") if isinstance(value, time) else value
+    if isinstance(value, time):
+        return value.strftime("%H:%M")
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _default(name: str) -> object:

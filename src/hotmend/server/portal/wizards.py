@@ -1,5 +1,5 @@
-"""The wizards: a one-time update of up to twenty machines, and a schedule. Each has its steps on one
-page, then shows what it will ask the API for, and asks only when that is confirmed."""
+"""The wizards: a one-time update of up to twenty machines, and a schedule. Each has its steps on
+one page, then shows what it will ask the API for, and asks only when that is confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the portal says, in the viewer's language: gettext catalogues, read by Babel at the start."""
+"""What the portal says, in the viewer's language: gettext catalogues, read by Babel once."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ runs = Table(
 )
 
 # What the last assessment of each machine found, counted. Processes: *live* run the fixed code in
-# memory, *waiting* run old code for which there is a hotpatch, *restart* old code that only a restart
+# memory, *waiting* old code for which there is a hotpatch, *restart* old code that only a restart
 # ends, *unexamined* could not be looked at.
 compliance = Table(
     "compliance",
