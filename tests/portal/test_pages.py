@@ -112,7 +112,8 @@ def test_all_can_be_done_with_the_keyboard(fleet: Plane, chromium: Browser) -> N
         at = page.evaluate(
             "[document.activeElement.closest('main') !== null, "
             "[...document.querySelectorAll('main :is(a, button, input, select)')]"
-            ".indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"
+            ".indexOf(document.activeElement), "
+            "getComputedStyle(document.activeElement).outlineStyle]"
         )
         if at[0] and at[1] >= 0:
             reached.add(at[1])
