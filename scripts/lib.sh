@@ -8,7 +8,8 @@ cd "$HOTMEND_ROOT" || exit 1
 RUN_PACKAGES=(ca-certificates binutils libcrypt1 libpcre2-8-0 libssl3 zlib1g liblzma5 libicu72 libexpat1)
 # What the tests and benchmarks use on top of that: they build their own target programs.
 TEST_PACKAGES=(gcc g++ libc6-dev gdb strace softhsm2 openssl wrk iproute2 procps
-    dpkg-dev make pkgconf libicu-dev liblzma-dev zlib1g-dev libreadline-dev postgresql)
+    dpkg-dev make pkgconf libicu-dev liblzma-dev zlib1g-dev libreadline-dev postgresql
+    chromium fonts-wqy-zenhei)
 AZURE_CLI=2.91.0
 
 say() { printf '%s\n' "hotmend: $*" >&2; }

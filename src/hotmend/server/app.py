@@ -48,15 +48,17 @@ from hotmend.server.fleet_api import principals as fleet_principals
 from hotmend.server.fleet_api import rollouts as fleet_rollouts
 from hotmend.server.identity import authority, door, sessions
 from hotmend.server.notifications.notifying import Notifying
+from hotmend.server.portal import pages as portal
 from hotmend.server.resource_id import canonical
 from hotmend.server.rollouts.keeping import Keeping
-from hotmend.server.storage import outbox, runs
+from hotmend.server.storage import compliance, outbox, runs
 
 _TIDY_EVERY_S = 3600.0
 
 
 def app(control: Control) -> ASGIApp:
-    """Everything behind one port: the agents' API, the authority, the repository, and ARM."""
+    """Everything behind one port: the agents' API, the authority, the repository, the portal, and
+    ARM."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -71,6 +73,7 @@ def app(control: Control) -> ASGIApp:
         for task in tasks:
             task.cancel()
 
+    api = _Canonical(arm(control))
     served = [control.folder.repository / name for name in ("metadata", "targets")]
     outer = Starlette(
         lifespan=lifespan,
@@ -82,7 +85,8 @@ def app(control: Control) -> ASGIApp:
                 Mount(f"/repository/{folder.name}", StaticFiles(directory=folder, check_dir=False))
                 for folder in served
             ),
-            Mount("/", _Canonical(arm(control))),
+            *portal.routes(control, api),
+            Mount("/", api),
         ],
     )
     return outer
@@ -183,10 +187,16 @@ class _Canonical:
 
 
 async def _tidy(control: Control) -> None:
-    """Old assessments, installations and sessions go; the audit log stays."""
+    """Old assessments, installations and sessions go, how machines stand is written down; the audit
+    log stays."""
     while True:
         with contextlib.suppress(SQLAlchemyError):
-            for forget in (runs.forget_old, sessions.forget_old, outbox.forget_old):
-                work = control.database.submit(partial(forget, now=control.clock()))
-                await asyncio.wrap_future(work)
+            for work in (
+                runs.forget_old,
+                sessions.forget_old,
+                outbox.forget_old,
+                compliance.sample,
+            ):
+                done = control.database.submit(partial(work, now=control.clock()))
+                await asyncio.wrap_future(done)
         await asyncio.sleep(_TIDY_EVERY_S)

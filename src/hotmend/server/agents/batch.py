@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.control import Control
-from hotmend.server.storage import audit, machines, runs
+from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.audit import Said
 from hotmend.server.storage.tables import machines as table
 
@@ -111,9 +111,13 @@ def _noted(connection: Connection, said: Sequence[tuple[int, str, Run]], now: fl
         return []
     answers = runs.note_all(connection, [(machine, run) for _, machine, run in said], now)
     ended = [
-        Said(machine, f"{run.kind.value} {run.status.value}", run.id, {})
+        (machine, run)
         for (_, machine, run), because in zip(said, answers, strict=True)
         if not because and run.finished is not None
     ]
-    audit.append_all(connection, now, ended)
+    for machine, run in ended:
+        if run.assessment is not None:
+            compliance.note(connection, machine, run.assessment, now)
+    entries = [Said(m, f"{run.kind.value} {run.status.value}", run.id, {}) for m, run in ended]
+    audit.append_all(connection, now, entries)
     return answers

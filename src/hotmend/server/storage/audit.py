@@ -89,6 +89,14 @@ def page(connection: Connection, after: int, most: int = _PAGE) -> list[Entry]:
     return [Entry(**row._mapping) for row in rows]
 
 
+def newest(connection: Connection, before: int, most: int) -> list[Entry]:
+    """Entries before number ``before``, the newest first."""
+    rows = connection.execute(
+        select(audit).where(audit.c.number < before).order_by(audit.c.number.desc()).limit(most)
+    )
+    return [Entry(**row._mapping) for row in rows]
+
+
 def entries(connection: Connection) -> Iterator[Entry]:
     """All, in their order."""
     after = 0

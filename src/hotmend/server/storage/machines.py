@@ -14,7 +14,7 @@ from sqlalchemy import JSON, Connection, bindparam, delete, insert, select, upda
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
 from hotmend.server.storage import groups, turns
-from hotmend.server.storage.tables import codes, machines
+from hotmend.server.storage.tables import codes, compliance, machines, missing
 from hotmend.server.storage.tables import health as health_table
 
 CODE_LIFE_S = 3600.0
@@ -175,7 +175,8 @@ def remove(connection: Connection, resource: str, now: float) -> None:
     found = select(machines.c.id, machines.c.group).where(machines.c.resource == resource)
     for gone in connection.execute(found).all():
         turns.forget(connection, gone.id, now)
-        connection.execute(delete(health_table).where(health_table.c.machine == gone.id))
+        for table in (health_table, compliance, missing):
+            connection.execute(delete(table).where(table.c.machine == gone.id))
         connection.execute(delete(machines).where(machines.c.id == gone.id))
         groups.count_machines(connection, [gone.group])
 

@@ -117,6 +117,13 @@ def count(connection: Connection, configuration: str, *, dynamic: bool) -> int:
     return int(connection.execute(statement).scalar_one())
 
 
+def counts(connection: Connection, targets: Sequence[str]) -> dict[str, int]:
+    """How many configurations each of some machines was given directly, by key."""
+    target = maintenance_assignments.c.target
+    statement = select(target, func.count()).where(target.in_(targets)).group_by(target)
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def note(connection: Connection, update: ApplyUpdate) -> None:
     """Keep it. What schedules do is known by their rollouts."""
     row = {column.name: getattr(update, column.name) for column in apply_updates.c}

@@ -138,6 +138,12 @@ def listed(connection: Connection, *, open_only: bool = False) -> list[Rollout]:
     return [_rollout(row) for row in connection.execute(wanted)]
 
 
+def named(connection: Connection, name: str) -> Rollout | None:
+    """By the name of its release or occurrence."""
+    row = connection.execute(select(rollouts).where(rollouts.c.name == name)).first()
+    return _rollout(row) if row is not None else None
+
+
 def known(connection: Connection, name: str) -> bool:
     """Whether there is, or was, one of that name."""
     found = select(rollouts.c.id).where(rollouts.c.name == name)
@@ -193,6 +199,14 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
         frozen=rollout.frozen,
         pardoned=rollout.pardoned,
     )
+
+
+def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]:
+    """(phase, a turn's state, how many)."""
+    columns = (turns.c.phase, turns.c.state)
+    own = turns.c.rollout == identifier
+    found = connection.execute(select(*columns, func.count()).where(own).group_by(*columns))
+    return [(phase, state, count) for phase, state, count in found]
 
 
 def _tally(

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
-from hotmend.server.storage.tables import runs
+from hotmend.server.storage.tables import machines, runs
 
 _MOST_IN_A_LIST = 500
 USER = "User"
@@ -229,11 +241,61 @@ def history(connection: Connection, machine: str, since: float) -> list[Kept]:
     return [kept for kept in map(_kept, rows) if kept is not None]
 
 
+@dataclass(frozen=True)
+class Line:
+    """A run in the history of a fleet. ``resource``: its machine's key."""
+
+    id: str
+    kind: str
+    status: str
+    started_by: str
+    asked: float
+    finished: float | None
+    resource: str
+    time_zone: str
+    simulated: bool
+
+
+def of_fleet(
+    connection: Connection,
+    which: ColumnElement[bool],
+    kind: str,
+    status: str,
+    before: tuple[float, str],
+    most: int,
+) -> list[Line]:
+    """Runs of machines for which ``which`` holds, the newest first: at most ``most`` of those
+    before the (time, id). ``kind``, ``status``: "" for any."""
+    columns = (
+        *(runs.c.id, runs.c.kind, runs.c.status, runs.c.started_by, runs.c.created),
+        *(runs.c.finished, machines.c.resource, machines.c.time_zone, machines.c.simulated),
+    )
+    wanted = (
+        select(*columns)
+        .join(machines, machines.c.id == runs.c.machine)
+        .where(which, tuple_(runs.c.created, runs.c.id) < tuple_(*map(literal, before)))
+        .order_by(runs.c.created.desc(), runs.c.id.desc())
+        .limit(most)
+    )
+    if kind:
+        wanted = wanted.where(runs.c.kind == kind)
+    if status:
+        wanted = wanted.where(runs.c.status == status)
+    return [Line(*row) for row in connection.execute(wanted)]
+
+
 def busy(connection: Connection, machine: str) -> Kept | None:
     """An installation or restart that has not ended."""
     wanted = (runs.c.machine == machine) & runs.c.finished.is_(None)
     wanted &= runs.c.kind != RunKind.ASSESS.value
     return _kept(connection.execute(select(runs).where(wanted)).first())
+
+
+def unended(connection: Connection, machine: str) -> Kept | None:
+    """The newest run that has not ended."""
+    wanted = (runs.c.machine == machine) & runs.c.finished.is_(None)
+    newest = select(runs).where(wanted).order_by(runs.c.created.desc()).limit(1)
+    return _kept(connection.execute(newest).first())
 
 
 def forget_old(connection: Connection, now: float) -> int:

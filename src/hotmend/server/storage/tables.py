@@ -198,6 +198,50 @@ runs = Table(
     Column("result", JSON),
     Index("runs_of_a_machine", "machine", "kind", "created"),
     Index("runs_that_wait", "finished", "sent"),
+    Index("runs_by_time", "created", "id"),
+)
+
+# What the last assessment of each machine found, counted. Processes: *live* run the fixed code in
+# memory, *waiting* old code for which there is a hotpatch, *restart* old code that only a restart
+# ends, *unexamined* could not be looked at.
+compliance = Table(
+    "compliance",
+    metadata,
+    Column("machine", String(36), primary_key=True),
+    Column("assessed", Float, nullable=False),
+    Column("urgent", Integer, nullable=False),  # patches of Critical and Security
+    Column("others", Integer, nullable=False),
+    Column("live", Integer, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    Column("restart", Integer, nullable=False),
+    Column("unexamined", Integer, nullable=False),
+    Column("reboot", Boolean, nullable=False),  # the machine itself waits for one
+)
+
+# The patches that it found missing.
+missing = Table(
+    "missing",
+    metadata,
+    Column("machine", String(36), primary_key=True),
+    Column("article", String(256), primary_key=True),
+    Column("name", String(512), nullable=False),
+    Column("classification", String(32), nullable=False),
+    Column("hotpatch", Boolean, nullable=False),
+    Column("outdated", Integer, nullable=False),  # processes that run the old code
+    Index("missing_by_article", "article", "classification", "hotpatch", "outdated"),
+)
+
+# How each owner's machines stood, once an hour.
+exposure = Table(
+    "exposure",
+    metadata,
+    Column("hour", Integer, primary_key=True, autoincrement=False),  # of the epoch
+    Column("owner", String(64), primary_key=True),
+    Column("vulnerable", Integer, nullable=False),  # processes that run old code
+    Column("live", Integer, nullable=False),  # machines, each in one state
+    Column("waiting", Integer, nullable=False),
+    Column("restart", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
 )
 
 # Which machines a maintenance configuration is for: one (``target``), or those that a filter of the

@@ -181,6 +181,41 @@ def upgrade() -> None:
     )
     op.create_index("runs_of_a_machine", "runs", ["machine", "kind", "created"])
     op.create_index("runs_that_wait", "runs", ["finished", "sent"])
+    op.create_index("runs_by_time", "runs", ["created", "id"])
+    op.create_table(
+        "compliance",
+        sa.Column("machine", sa.String(36), primary_key=True),
+        sa.Column("assessed", sa.Float, nullable=False),
+        sa.Column("urgent", sa.Integer, nullable=False),
+        sa.Column("others", sa.Integer, nullable=False),
+        sa.Column("live", sa.Integer, nullable=False),
+        sa.Column("waiting", sa.Integer, nullable=False),
+        sa.Column("restart", sa.Integer, nullable=False),
+        sa.Column("unexamined", sa.Integer, nullable=False),
+        sa.Column("reboot", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "missing",
+        sa.Column("machine", sa.String(36), primary_key=True),
+        sa.Column("article", sa.String(256), primary_key=True),
+        sa.Column("name", sa.String(512), nullable=False),
+        sa.Column("classification", sa.String(32), nullable=False),
+        sa.Column("hotpatch", sa.Boolean, nullable=False),
+        sa.Column("outdated", sa.Integer, nullable=False),
+    )
+    op.create_index(
+        "missing_by_article", "missing", ["article", "classification", "hotpatch", "outdated"]
+    )
+    op.create_table(
+        "exposure",
+        sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("owner", sa.String(64), primary_key=True),
+        sa.Column("vulnerable", sa.Integer, nullable=False),
+        sa.Column("live", sa.Integer, nullable=False),
+        sa.Column("waiting", sa.Integer, nullable=False),
+        sa.Column("restart", sa.Integer, nullable=False),
+        sa.Column("unknown", sa.Integer, nullable=False),
+    )
     op.create_table(
         "maintenance_assignments",
         sa.Column("key", sa.String(1024), primary_key=True),

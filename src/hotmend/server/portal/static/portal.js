@@ -1,0 +1,47 @@
+// Times by the viewer's clock, forms that are sent when they change, and boards that move.
+"use strict";
+
+(() => {
+  const language = document.documentElement.lang;
+  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+
+  const times = (root) => {
+    for (const time of root.querySelectorAll("time[datetime]")) {
+      const moment = new Date(time.dateTime);
+      const zone = time.dataset.zone || "UTC";
+      let there = time.dateTime;
+      try {
+        there = new Intl.DateTimeFormat(language, {
+          dateStyle: "medium", timeStyle: "long", timeZone: zone,
+        }).format(moment);
+      } catch { /* a zone that this browser does not know: UTC as it is written */ }
+      time.textContent = format.format(moment);
+      time.title = `${there} (${zone})`;
+    }
+  };
+
+  const boards = (root) => {
+    for (const board of root.querySelectorAll("[data-events]")) {
+      if (board.dataset.heard) continue;
+      board.dataset.heard = "yes";
+      const source = new EventSource(board.dataset.events);
+      source.addEventListener("moved", () => htmx.trigger(board, "moved"));
+    }
+  };
+
+  const ready = (root) => { times(root); boards(root); };
+
+  document.addEventListener("DOMContentLoaded", () => ready(document));
+  document.addEventListener("htmx:load", (event) => ready(event.detail.elt));
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("form[data-at-once]");
+    if (form) form.requestSubmit();
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      button.textContent = button.dataset.done;
+    });
+    if (event.target.closest("[data-print]")) window.print();
+  });
+})();

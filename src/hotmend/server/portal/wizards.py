@@ -1,0 +1,183 @@
+"""The wizards: a one-time update of up to twenty machines, and a schedule. Each has its steps on
+one page, then shows what it will ask the API for, and asks only when that is confirmed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import available_timezones
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from hotmend.fleet.regions import known as regions
+from hotmend.server.arm import maintenance_configurations
+from hotmend.server.errors import ArmError
+from hotmend.server.portal import installing
+from hotmend.server.portal.machines import READ
+from hotmend.server.portal.portal import Portal
+from hotmend.server.portal.visit import Visit, elsewhere
+from hotmend.server.resource_id import ResourceId, checked_name, parsed
+from hotmend.server.storage import inventory
+from hotmend.server.storage.inventory import Wanted
+
+MOST_MACHINES = 20
+_MOST_SCOPES = 5
+_SHOWN = 100
+_ASSIGNMENT = "providers/Microsoft.Maintenance/configurationAssignments"
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_NTH = ("First", "Second", "Third", "Fourth", "Last")
+
+
+def routes(portal: Portal) -> list[BaseRoute]:
+    async def update(visit: Visit, form: FormData) -> Response:
+        machines = _machines(form)
+        asked = [
+            (machine, installing.body(form, windows=form.get("os") == "Windows"))
+            for machine in machines
+        ]
+        if form.get("step") != "confirmed":
+            return await _review(visit, form, "/portal/settings/one-time", dict(asked))
+        for machine, body in asked:
+            await portal.api.call(visit.who, "POST", f"{machine}/installPatches", body)
+        return elsewhere("/portal/history?kind=install")
+
+    async def schedule(visit: Visit, form: FormData) -> Response:
+        place, body = configuration(visit.subscription, form)
+        machines = _machines(form, least=0)
+        groups = [checked_name(name) for name in installing.words(form, "groups")][:_MOST_SCOPES]
+        if form.get("step") != "confirmed":
+            shown: dict[str, Any] = {str(place): body}
+            shown |= {machine: {"maintenanceConfigurationId": str(place)} for machine in machines}
+            shown |= {f"{_group(visit, name)}": _filter(place) for name in groups}
+            return await _review(visit, form, "/portal/settings/schedule", shown)
+        call, name = portal.api.call, place.name
+        await call(visit.who, "PUT", _group(visit, place.group), {"location": body["location"]})
+        await call(visit.who, "PUT", str(place), body)
+        given = {"properties": {"maintenanceConfigurationId": str(place)}}
+        for machine in machines:
+            await call(visit.who, "PUT", f"{machine}/{_ASSIGNMENT}/{name}", given)
+        for group in groups:
+            path = f"{_group(visit, group)}/{_ASSIGNMENT}/{name}"
+            await call(visit.who, "PUT", path, {"properties": _filter(place)})
+        return elsewhere("/portal/settings?done=scheduled")
+
+    return [
+        portal.page("/portal/settings/one-time", one_time),
+        portal.action("/portal/settings/one-time", update),
+        portal.page("/portal/settings/schedule", scheduled),
+        portal.action("/portal/settings/schedule", schedule),
+    ]
+
+
+def one_time(visit: Visit) -> Response:
+    return visit.draw("one_time.html", machines=_choice(visit), most=MOST_MACHINES, tab="one-time")
+
+
+def scheduled(visit: Visit) -> Response:
+    tomorrow = datetime.fromtimestamp(visit.now, UTC) + timedelta(days=1)
+    return visit.draw(
+        "schedule.html",
+        machines=_choice(visit),
+        zones=sorted(zone for zone in available_timezones() if "/" in zone),
+        regions=regions(),
+        start=tomorrow.strftime("%Y-%m-%dT22:00"),
+        days=_DAYS,
+        nth=_NTH,
+        tab="schedule",
+    )
+
+
+def configuration(subscription: str, form: FormData) -> tuple[ResourceId, dict[str, Any]]:
+    """The maintenance configuration that a form describes: (where, what). Raises ArmError."""
+    group, name = str(form.get("group", "")) or "schedules", str(form.get("name", ""))
+    place = ResourceId(
+        subscription, checked_name(group), maintenance_configurations.TYPE, checked_name(name)
+    )
+    length = installing.minutes(form)
+    window = {
+        "startDateTime": str(form.get("start", "")).replace("T", " "),
+        "duration": f"{length // 60:02}:{length % 60:02}",
+        "timeZone": str(form.get("zone", "")),
+    }
+    recurs = recurrence(form)
+    window |= {"recurEvery": recurs} if recurs else {}
+    ends = str(form.get("ends", ""))
+    window |= {"expirationDateTime": f"{ends} 00:00"} if ends else {}
+    patches = installing.parameters(form, windows=form.get("os") == "Windows")
+    properties = {
+        "maintenanceScope": maintenance_configurations.SCOPE,
+        "extensionProperties": {"InGuestPatchMode": "User"},
+        "maintenanceWindow": window,
+        "installPatches": {"rebootSetting": str(form.get("reboot", "")), **patches},
+    }
+    return place, {"location": str(form.get("location", "")) or "local", "properties": properties}
+
+
+def recurrence(form: FormData) -> str:
+    """Azure's ``recurEvery``; "" for once. Raises ArmError."""
+    every = str(form.get("every", "1"))
+    if not re.fullmatch(r"[1-9][0-9]?", every, re.ASCII):
+        raise ArmError(400, "InvalidParameter", "It repeats every 1 to 99 days, weeks or months.")
+    match str(form.get("repeats", "")):
+        case "":
+            return ""
+        case "Day":
+            return f"{every}Day"
+        case "Week":
+            days = [day for day in _DAYS if day in form.getlist("weekday")]
+            return f"{every}Week {','.join(days)}".strip()
+        case "Month":
+            nth, day = str(form.get("nth", "")), str(form.get("day", ""))
+            if nth in _NTH and day in _DAYS:
+                offset = str(form.get("offset", "0"))
+                known = re.fullmatch(r"-?[0-6]", offset, re.ASCII) and int(offset)
+                return f"{every}Month {nth} {day}" + (f" Offset{known:+d}" if known else "")
+    raise ArmError(400, "InvalidParameter", "Say when it repeats.", "repeats")
+
+
+def _choice(visit: Visit) -> list[inventory.Listed]:
+    """Machines with an agent to choose from, as they are searched."""
+    wanted = Wanted(search=visit.asked("search"))
+    with visit.reading() as connection:
+        found = inventory.page(connection, visit.scopes(READ), wanted, visit.now, _SHOWN)
+    return [one for one in found if one.id is not None]
+
+
+def _machines(form: FormData, least: int = 1) -> list[str]:
+    found = [str(parsed(str(text)[:1024])) for text in form.getlist("machine")]
+    if not least <= len(found) <= MOST_MACHINES:
+        raise ArmError(
+            400, "InvalidParameter", f"Choose from {least} to {MOST_MACHINES} machines.", "machine"
+        )
+    return found
+
+
+async def _review(visit: Visit, form: FormData, action: str, asked: dict[str, Any]) -> Response:
+    return await run_in_threadpool(
+        visit.draw,
+        "review.html",
+        action=action,
+        asked=asked,
+        fields=[(k, str(v)) for k, v in form.multi_items() if k not in ("csrf", "step")],
+    )
+
+
+def _group(visit: Visit, name: str) -> str:
+    return f"/subscriptions/{visit.subscription}/resourceGroups/{name}"
+
+
+def _filter(place: ResourceId) -> dict[str, Any]:
+    """A dynamic scope: every machine of a group."""
+    return {
+        "maintenanceConfigurationId": str(place),
+        "filter": {
+            "resourceTypes": [
+                "Microsoft.Compute/virtualMachines",
+                "Microsoft.HybridCompute/machines",
+            ]
+        },
+    }

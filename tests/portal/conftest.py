@@ -1,0 +1,52 @@
+"""A control plane with a simulated fleet, a real browser, and axe."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from portal import browser, pages
+from server.conftest import Plane, serving
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not browser.CHROMIUM.exists():
+        pytest.skip("there is no Chromium: apt-get install chromium")
+    with browser.chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("npm") is None:
+        pytest.skip("there is no npm: apt-get install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    shutil.copy(HERE / "axe" / "package.json", folder)
+    words = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        pytest.skip(f"npm could not install axe: {done.stderr[-200:]}")
+    return folder / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """Empty."""
+    with serving(tmp_path_factory.mktemp("plane")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """With a simulated fleet."""
+    with serving(tmp_path_factory.mktemp("fleet")) as made:
+        pages.prepare(made, 150)
+        yield made
