@@ -158,10 +158,10 @@ def test_what_needs_a_hypervisor(plane: Plane, az: Az, tmp_path: Path) -> None:
 def test_rest(plane: Plane, az: Az, tmp_path: Path) -> None:
     path = f"/subscriptions/{plane.subscription}/resourcegroups/az1?api-version=2024-11-01"
     assert az("rest", "--method", "get", "--url", path)["location"] == "westeurope"
-    machine = enrolled(plane, "azgraph", tmp_path)
+    machine = enrolled(plane, "azquery", tmp_path)
     assert machine.report(machine.assessed("seen-by-az", PATCH)).accepted
     query = (
-        "patchassessmentresources | where id contains '/azgraph/' and type has 'softwarepatches' "
+        "patchassessmentresources | where id contains '/azquery/' and type has 'softwarepatches' "
         "| project name = properties.patchName, classifications = properties.classifications"
     )
     answer = az(

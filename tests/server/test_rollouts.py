@@ -27,7 +27,7 @@ from hotmend.release.draft import Draft
 from hotmend.release.parity import Update
 from hotmend.release.release import Month
 from hotmend.server.identity.roles import Role
-from server.conftest import Plane, serving
+from server.conftest import Plane, new_database, serving
 from server.machine import Machine, enrolled
 
 FLEET = "providers/Hotmend.Fleet"
@@ -37,10 +37,15 @@ ALL_DAY |= {"soak_s": 2, "signal_max_age_s": 2}
 UPDATE = Update("libxml2", "1", "2", Classification.SECURITY, ("CVE-1",), True, "x.hotpatch")
 
 
-@pytest.fixture(scope="module")
-def own_plane(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """Of its own: rollouts concern every machine there is."""
-    with serving(tmp_path_factory.mktemp("rollouts"), database_url) as made:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def own_plane(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Plane]:
+    """Of its own, with a database of its own: rollouts concern every machine there is."""
+    url = ""
+    if request.param == "postgresql":
+        url = new_database(request.getfixturevalue("cluster"))
+    with serving(tmp_path_factory.mktemp("rollouts"), url) as made:
         yield made
 
 

@@ -90,9 +90,9 @@ def order_of(configuration: Resource, identifier: str, system: str) -> Order | N
     """What a machine with ``system``, Windows or Linux, is asked to do when the window opens; None
     where nothing was chosen for it."""
     properties = configuration.body["properties"]
-    patches = dict(_object(properties, "installPatches"))
+    patches = dict(object_in(properties, "installPatches"))
     own = f"{system.lower()}Parameters"
-    chosen = _object(patches, own)
+    chosen = object_in(patches, own)
     if not any(chosen.get(name) for name in _CHOOSES):
         return None
     alone = {"rebootSetting": patches.get("rebootSetting"), own: chosen}

@@ -29,7 +29,7 @@ def published(folder: DataFolder) -> list[Published]:
     found = []
     for name in folder.releases():
         try:
-            found.append(Published(name, draft.decode(folder.release(name), name)))
+            found.append(Published(name, draft.decode(folder.target(name), name)))
         except (ReleaseError, OSError, UnicodeDecodeError):
             continue
     return sorted(found, key=lambda one: (one.draft.month, one.name), reverse=True)

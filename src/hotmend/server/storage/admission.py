@@ -36,12 +36,13 @@ class Reach:
 
 @dataclass(frozen=True)
 class Admitted:
-    """A machine that is to begin; ``reboot``: as its owner set it."""
+    """A machine that is to begin. ``size``: of its group; ``reboot``: as its owner set it."""
 
     machine: str
     region: str
     zone: str
     group: str
+    size: int
     domain: int
     attempts: int
     time_zone: str
@@ -124,6 +125,7 @@ def _candidates(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[o
             groups.c.region,
             groups.c.zone,
             turns.c.group,
+            groups.c.size,
             turns.c.domain,
             turns.c.attempts,
             turns.c.time_zone,
