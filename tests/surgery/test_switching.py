@@ -25,7 +25,17 @@ from surgery.rehearsal import jump_target, process_with
 from surgery.test_apply import put, take
 from surgery.test_decisions import ENTRY
 from surgery.test_decisions import put as rehearse
-from surgery.workshop import Target, code, hotpatch, library, range_of, running, symbols, threads
+from surgery.workshop import (
+    Target,
+    code,
+    eventually,
+    hotpatch,
+    library,
+    range_of,
+    running,
+    symbols,
+    threads,
+)
 
 NO_STOP = Terms(Consistency.NO_STOP, patience_s=0.2)
 BOTH = ("answer", "call_back")
@@ -89,7 +99,7 @@ def standing_at(target: Target, tid: int, address: int) -> Iterator[None]:
     """A thread held right before the instruction at ``address``."""
     ptrace.seize(tid)
     ptrace.interrupt(tid)
-    assert ptrace.look(tid, block=True) is not None
+    assert eventually(lambda: ptrace.look(tid) is not None)
     try:
         for _ in range(_MOST_STEPS):
             if ptrace.get_registers(tid).rip == address:
