@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from hotmend.cli import exit_codes
 from hotmend.demo.control_plane import ControlPlane, Rest
 from hotmend.demo.publisher import Publisher
 from hotmend.demo.server import CRAFTED, SECRET, free_port
+from hotmend.demo.story import folder_for_all
 from hotmend.demo.traffic import Connection
 from live.apart import Apart
 from real_packages import real
@@ -59,19 +60,23 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(tmp_path: Path, unpacked: Callable[[str], Path]) -> Iterator[Fleet]:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder == tmp_path or folder.name.startswith("pytest"):  # workers are nobody special
-            folder.chmod(0o755)
+def fleet(unpacked: Callable[[str], Path]) -> Iterator[Fleet]:
+    # Not pytest's folder: another session that begins shuts it to nginx's workers.
     program = unpacked("nginx") / "usr/sbin/nginx"
-    publisher = Publisher(tmp_path / "vendor")
+    with folder_for_all(False) as folder, _fleet(folder, program) as made:
+        yield made
+
+
+@contextmanager
+def _fleet(folder: Path, program: Path) -> Iterator[Fleet]:
+    publisher = Publisher(folder / "vendor")
     publisher.begin()
-    plane = ControlPlane(tmp_path, free_port())
+    plane = ControlPlane(folder, free_port())
     with ExitStack() as ends:
         ends.callback(plane.stop)
         plane.start()
-        (tmp_path / "terminal").mkdir()
-        hotmend = Terminal(tmp_path / "terminal", {"HOTMEND_SECRET": plane.secret})
+        (folder / "terminal").mkdir()
+        hotmend = Terminal(folder / "terminal", {"HOTMEND_SECRET": plane.secret})
         hotmend("login", plane.base, "--ca", plane.authority, "--client", plane.client, check=0)
         machines: dict[str, Apart] = {}
         made = Fleet(plane, Rest(plane), publisher, hotmend, machines)
@@ -79,7 +84,7 @@ def fleet(tmp_path: Path, unpacked: Callable[[str], Path]) -> Iterator[Fleet]:
         for number, region in enumerate(REGIONS):
             name = f"real-{number + 1}"
             machines[name] = Apart(
-                tmp_path / name,
+                folder / name,
                 name=name,
                 server=plane.base,
                 ca=str(plane.authority),
