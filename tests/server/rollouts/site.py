@@ -51,6 +51,12 @@ class Rack:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def midway(self) -> bool:
+        """A machine has carried out an order and not said so yet."""
+        applied, said = self.lines("applied"), self.lines("said")
+        return bool({line["order"] for line in applied} - {line["order"] for line in said})
+
     def lines(self, what: str) -> list[dict[str, Any]]:
         """Whole ones; a killed process leaves a last one that may not be."""
         if not self.disk.exists():

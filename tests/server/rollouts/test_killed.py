@@ -43,23 +43,24 @@ class Scale:
     soak_s: float
 
 
-SMALL = Scale(60, 3, 1, 6, 4.0, 3.0, 12.0)
+SMALL = Scale(60, 3, 1, 6, 2.0, 3.0, 12.0)
 LARGE = Scale(10_000, 20, 20, 10, 30.0, 40.0, 120.0)
 SCALE = LARGE if os.environ.get("HOTMEND_FULL") else SMALL
 
 
+pytestmark = pytest.mark.skipif(
+    postgres.programs() is None or os.geteuid() != 0,
+    reason="needs PostgreSQL, and root to run it as its user",
+)
+
+
 def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
-    if postgres.programs() is None or os.geteuid() != 0:
-        pytest.skip("needs PostgreSQL, and root to run it as its user")
-    settings: dict[str, object] = {"soak_s": SCALE.soak_s, "signal_max_age_s": SCALE.soak_s}
-    settings |= {"canary_share": 0, "least_canaries": 0, "canary_bake_s": 0, "least_most": 10**6}
-    settings |= _all_day()
     first = random.randrange(1 << 32)
     pace = {"poll_s": SCALE.poll_s, "install_s": 3.0}
     # Not pytest's folder: another session that begins shuts it to PostgreSQL's user.
     with (
         folder_for_all(False) as folder,
-        site(folder, SCALE.machines, SCALE.racks, settings, **pace) as made,
+        site(folder, SCALE.machines, SCALE.racks, _settings(), **pace) as made,
     ):
         slowest: dict[str, float] = dict.fromkeys(SOON, 0.0)
         for number in range(SCALE.seeds):
@@ -79,13 +80,20 @@ def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
         _nothing_lost_or_doubled(made)
 
 
+def test_an_agent_that_forgets_what_it_did_does_it_twice_and_is_found_out() -> None:
+    pace = {"poll_s": 3.0, "install_s": 3.0, "forgets": True}
+    with folder_for_all(False) as folder, site(folder, 2, 1, _settings(), **pace) as made:
+        _publish(made, 0)
+        _kill_midway(made, random.Random(0))
+        _until(lambda: 2 in _applied(made).values(), 60)
+
+
 def _nothing_lost_or_doubled(made: Site) -> None:
     turns = SCALE.machines * SCALE.seeds
-    applied = Counter(
-        (line["machine"], line["order"]) for rack in made.racks for line in rack.lines("applied")
-    )
+    applied = _applied(made)
     given = sum(len(rack.lines("given")) for rack in made.racks)
     print(f"{len(applied)} orders carried out; {given - len(applied)} were begun again")
+    assert given > len(applied), "no agent was killed with an order in its hands"
     assert set(applied.values()) == {1}, "an order was carried out twice"
     assert len(applied) == turns, "an order was lost"
     states = dict(made.ask("SELECT state || ' ' || attempts, count(*) FROM turns GROUP BY 1"))
@@ -98,6 +106,22 @@ def _nothing_lost_or_doubled(made: Site) -> None:
     print(proof.stdout)
     assert proof.returncode == 0, proof
     assert f"{turns} healthy, 0 failures, 0 in flight" in proof.stdout
+
+
+def _applied(made: Site) -> Counter[tuple[str, str]]:
+    """How often each (machine, order) was carried out, as the machines wrote it down."""
+    lines = (line for rack in made.racks for line in rack.lines("applied"))
+    return Counter((line["machine"], line["order"]) for line in lines)
+
+
+def _kill_midway(made: Site, chance: random.Random) -> float:
+    """Agents that have carried out an order and not said so; when."""
+    _until(lambda: any(rack.midway for rack in made.racks), 60)
+    rack = chance.choice([rack for rack in made.racks if rack.midway])
+    since = time.time()
+    rack.kill()
+    rack.start()
+    return since
 
 
 def _killed(made: Site, what: str, chance: random.Random) -> float:
@@ -114,9 +138,7 @@ def _killed(made: Site, what: str, chance: random.Random) -> float:
         if what == "database":
             made.kill_database()
         else:
-            rack = chance.choice(made.racks)
-            rack.kill()
-            rack.start()
+            since = _kill_midway(made, chance)
         _until(lambda: made.recovered(since), 60)
         took = time.time() - since
     print(f"{what} killed, all went on after {took:.1f} s")
@@ -148,10 +170,19 @@ def _state(made: Site, name: str) -> str:
     return found[0][0] if found else ""
 
 
-def _all_day() -> dict[str, str]:
+def _settings() -> dict[str, object]:
     """Shut for a minute, half an hour away by each clock that shows whole hours."""
     shut = (datetime.now(UTC).minute + 30) % 59
-    return {"window_opens": f"12:{shut + 1:02}", "window_closes": f"12:{shut:02}"}
+    return {
+        "window_opens": f"12:{shut + 1:02}",
+        "window_closes": f"12:{shut:02}",
+        "soak_s": SCALE.soak_s,
+        "signal_max_age_s": SCALE.soak_s,
+        "canary_share": 0,
+        "least_canaries": 0,
+        "canary_bake_s": 0,
+        "least_most": 10**6,
+    }
 
 
 def _until(condition: object, seconds: float) -> None:
