@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import (
     InstallationState,
     Order,
@@ -95,10 +96,30 @@ def test_health_after_a_bad_hotpatch() -> None:
     assert one.condition(1000.0) == well, "not patched yet"
     one.carry_out(SECURITY, 0.0, 100.0)
     assert one.condition(159.0) == well
-    assert one.condition(160.0) == Condition((LIVE,), True)
+    assert one.condition(160.0) == Condition(((LIVE, 160.0),), True)
     ill = machine(unhealthy=1.0)
     ill.carry_out(SECURITY, 0.0, 100.0)
     assert not ill.condition(100.0).healthy
     liar = machine(crashes=1.0, unhealthy=1.0, lies=1.0)
     liar.carry_out(SECURITY, 0.0, 100.0)
     assert liar.condition(1e9) == well
+
+
+def test_health_is_said_in_the_words_of_agents_and_taken_as_theirs() -> None:
+    well = machine()
+    well.carry_out(SECURITY, 0.0, 100.0)
+    assert condition(None, well.health(101.0)) == (Word.GOOD, "")
+    assert well.health(101.0).intact == 2
+    crashing = machine(crashes=1.0, crash_after_s=60.0)
+    crashing.carry_out(SECURITY, 0.0, 100.0)
+    before = crashing.health(159.0)
+    assert condition(None, before)[0] is Word.GOOD
+    word, because = condition(before, crashing.health(170.0))
+    assert word is Word.BAD and "crashed" in because and "simulated" in because
+    assert condition(crashing.health(170.0), crashing.health(180.0))[0] is Word.GOOD, "old news"
+    ill = machine(unhealthy=1.0)
+    ill.carry_out(SECURITY, 0.0, 100.0)
+    assert condition(None, ill.health(101.0))[0] is Word.BAD
+    liar = machine(crashes=1.0, unhealthy=1.0, lies=1.0)
+    liar.carry_out(SECURITY, 0.0, 100.0)
+    assert condition(None, liar.health(1e9))[0] is Word.GOOD

@@ -17,7 +17,7 @@ from hotmend.simulation import shape
 from hotmend.simulation.behaviour import Behaviour
 from hotmend.simulation.machine import Simulated, made_up
 from hotmend.simulation.population import Layout, population
-from hotmend.simulation.run import Fleet
+from hotmend.simulation.run import HEALTH_S, Fleet
 
 _REGIONS = ("westeurope", "northeurope", "eastus")
 _SHARE = click.FloatRange(0, 1)
@@ -33,6 +33,13 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--set-size", type=click.IntRange(1, 200), default=5, show_default=True)
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE")
 @click.option("--install-s", type=click.FloatRange(0), default=5.0, show_default=True)
+@click.option(
+    "--health-s",
+    type=click.FloatRange(0.1),
+    default=HEALTH_S,
+    show_default=True,
+    help="How often each says how it is.",
+)
 @click.option("--fails", type=_SHARE, default=0.0, help="Share of installations that fail.")
 @click.option("--lies", type=_SHARE, default=0.0, help="Share of machines that say all went well.")
 @click.option("--off", type=_SHARE, default=0.0, help="Share of the time that each is powered off.")
@@ -50,6 +57,7 @@ def command(
     set_size: int,
     tags: tuple[str, ...],
     install_s: float,
+    health_s: float,
     fails: float,
     lies: float,
     off: float,
@@ -80,7 +88,7 @@ def command(
     control = api()
     codes = shape.make(control, layout, places)
     click.echo(f"{machines} simulated machines in {group}", err=True)
-    fleet = Fleet(control.login.url, control.login.authority)
+    fleet = Fleet(control.login.url, control.login.authority, health_s)
     updates = made_up()
     with suppress(KeyboardInterrupt, TimeoutError):
         try:

@@ -74,9 +74,9 @@ class ControlPlane:
         assert self._process is not None
         return self._process.pid
 
-    def code(self, machine: str) -> str:
+    def code(self, machine: str, region: str = "local") -> str:
         """With which one agent may enrol."""
-        return run(*self._words, "code", machine).strip()
+        return run(*self._words, "code", machine, "--location", region).strip()
 
     def path(self, machine: str, rest: str = "", provider: str = "Microsoft.Compute") -> str:
         """Of a machine that enrolled with a code of ours."""

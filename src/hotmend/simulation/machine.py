@@ -13,10 +13,14 @@ from hotmend.agent.install import install, status, wants_restart
 from hotmend.agent.revert import revert
 from hotmend.model.agent_messages import (
     Assessment,
+    Ended,
+    Ending,
     Facts,
+    Health,
     Installation,
     InstallationState,
     Order,
+    ProbeResult,
     RebootStatus,
     Run,
     RunKind,
@@ -33,6 +37,7 @@ from hotmend.simulation.population import Place
 
 _PIDS = (101, 102)
 _RESTART_S = 5.0
+_CRASH_SIGNAL = 11
 
 
 def made_up() -> tuple[Available, ...]:
@@ -49,9 +54,10 @@ def made_up() -> tuple[Available, ...]:
 
 @dataclass(frozen=True)
 class Condition:
-    """``crashed``: articles whose processes crashed; ``healthy``: what its owner's probe says."""
+    """``crashed``: articles of which a process crashed, with the time; ``healthy``: what its
+    owner's probe says."""
 
-    crashed: tuple[str, ...]
+    crashed: tuple[tuple[str, float], ...]
     healthy: bool
 
 
@@ -93,12 +99,28 @@ class Simulated:
             return Condition((), True)
         fates = {article: self._fate(article) for article in self._live}
         crashed = tuple(
-            article
+            (article, self._live[article] + fate.crashes_after_s)
             for article, fate in fates.items()
             if fate.crashes_after_s is not None
             and now >= self._live[article] + fate.crashes_after_s
         )
         return Condition(crashed, not any(fate.unhealthy for fate in fates.values()))
+
+    def health(self, now: float) -> Health:
+        """The same in the words of agents, which have just looked at everything."""
+        known = self.condition(now)
+        ended = (
+            Ended(_PIDS[0], f"simulated {article}", time, Ending.CRASHED, _CRASH_SIGNAL)
+            for article, time in known.crashed
+        )
+        because = "" if known.healthy else "simulated: this machine was told to be ill"
+        return Health(
+            time=now,
+            verified=now,
+            intact=len(_PIDS) * len(self._live) - len(known.crashed),
+            ended=tuple(sorted(ended, key=lambda one: one.time)),
+            probes=(ProbeResult("simulated", known.healthy, now, 0.0, because),),
+        )
 
     def assess(self, identifier: str, now: float) -> Run:
         """At once."""

@@ -36,6 +36,7 @@ from hotmend.simulation.link import Link, context
 from hotmend.simulation.machine import Simulated
 
 POLL_S = 50.0
+HEALTH_S = 60.0
 _AT_ONCE = 16
 _RENEW_AFTER_S = 12 * 3600.0
 _ASSESS_EVERY_S = 24 * 3600.0
@@ -58,10 +59,12 @@ class Tally:
 
 @dataclass
 class Fleet:
-    """``authority``: PEM; ``tally`` grows while it runs."""
+    """``authority``: PEM; ``health_s``: how often each machine says how it is; ``tally`` grows
+    while it runs."""
 
     server: str
     authority: str
+    health_s: float = HEALTH_S
     tally: Tally = field(default_factory=Tally)
 
     async def run(
@@ -83,14 +86,15 @@ class Fleet:
 
 
 class _Actor:
-    """One machine on the wire. Reports wait until they have arrived; orders are done once."""
+    """One machine on the wire. Reports wait until they have arrived; orders are done once. None in
+    the outbox: nothing but how the machine is, which every report says."""
 
     def __init__(self, fleet: Fleet, machine: Simulated, trouble: Callable[[str], None]) -> None:
         self._fleet = fleet
         self._machine = machine
         self._trouble = trouble
         self._known: dict[str, None] = {}
-        self._outbox: asyncio.Queue[Run] = asyncio.Queue()
+        self._outbox: asyncio.Queue[Run | None] = asyncio.Queue()
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
         self._identity = b""
         self._renew_at = 0.0
@@ -99,7 +103,8 @@ class _Actor:
         async with gate:
             await self._enrol(code)
         async with asyncio.TaskGroup() as group:
-            for work in (self._hear(), self._work(), self._say(), self._look_daily()):
+            loops = self._hear(), self._work(), self._say(), self._look_daily(), self._feel()
+            for work in loops:
                 group.create_task(work)
 
     async def _enrol(self, code: str) -> None:
@@ -158,7 +163,8 @@ class _Actor:
             while True:
                 await self._power(link)
                 now = time.time()
-                report = Report(number, now, self._machine.facts(now) if facts else None, run)
+                known = self._machine.facts(now) if facts else None
+                report = Report(number, now, known, run, self._machine.health(now))
                 link = link or self._fleet.link(self._identity)
                 try:
                     await link.ask("reports", report, Reported)
@@ -178,6 +184,13 @@ class _Actor:
         while True:
             self._assess()
             await asyncio.sleep(_ASSESS_EVERY_S)
+
+    async def _feel(self) -> None:
+        while True:
+            # Not all at once, though all began together.
+            await asyncio.sleep(self._fleet.health_s * random.uniform(0.5, 1.0))
+            if self._outbox.empty():
+                self._outbox.put_nowait(None)
 
     def _assess(self) -> None:
         self._outbox.put_nowait(self._machine.assess(str(uuid.uuid4()), time.time()))

@@ -163,6 +163,17 @@ def test_a_bad_word_fails_at_once_even_if_a_good_one_follows(world: World) -> No
     assert world.states["m0"] == "failed"
 
 
+def test_a_crash_that_is_told_with_the_end_of_the_order_is_not_missed(world: World) -> None:
+    """Between that and the next tick the machine may say again that it is well: old news."""
+    world.tick()
+    world.ends("m0")
+    world.says("m0", "bad", "nginx crashed")
+    world.fleet.now += 0.5
+    world.says("m0", "good")
+    world.tick(0.5)
+    assert world.states["m0"] == "failed"
+
+
 def test_after_a_silence_of_the_control_plane_itself_machines_get_time_to_speak(
     world: World,
 ) -> None:

@@ -82,7 +82,7 @@ def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], no
 
 
 def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
-    """Turns whose run has ended prove themselves from now on, or have failed: these."""
+    """Turns whose run has ended have proved themselves since then, or have failed: these."""
     given = (TurnState.STARTED.value, TurnState.FAILED.value)
     ended = (turns.c.rollout == rollout) & turns.c.state.in_(given) & (runs.c.id == turns.c.run)
     # What was given up for lost may still be heard of.
@@ -91,7 +91,14 @@ def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
     connection.execute(
         update(turns)
         .where(ended & well)
-        .values(state=TurnState.SOAKING.value, installed=now, ended=None, failure="", because="")
+        .values(
+            state=TurnState.SOAKING.value,
+            # Not the time of this look: what was said before it counts, too.
+            installed=runs.c.finished,
+            ended=None,
+            failure="",
+            because="",
+        )
     )
     return _fail(connection, ended & ~well, Failure.INSTALLATION, "its installation failed", now)
 

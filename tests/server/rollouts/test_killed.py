@@ -1,0 +1,192 @@
+"""A rollout while servers, the database and agents are killed: nothing is lost, nothing is done
+twice, every budget is kept, and it goes on soon."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hotmend.demo.story import folder_for_all
+from hotmend.release import draft
+from hotmend.release.classification import Classification
+from hotmend.release.draft import Draft
+from hotmend.release.parity import Update
+from hotmend.release.release import Month
+from server import postgres
+from server.rollouts.site import Site, site
+
+CHECK = Path(__file__).parents[3] / "scripts" / "check-rollout"
+# Seconds until it goes on, after the death of what.
+SOON = {"server": 10.0, "database": 30.0, "agents": 30.0}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """``seeds``: rollouts, one after the other, with ``kills`` each; ``pause_s``: between them, at
+    most; ``poll_s``, ``soak_s``: silence of the killed must not be taken for that of machines."""
+
+    machines: int
+    racks: int
+    seeds: int
+    kills: int
+    pause_s: float
+    poll_s: float
+    soak_s: float
+
+
+SMALL = Scale(60, 3, 1, 6, 2.0, 3.0, 12.0)
+LARGE = Scale(10_000, 20, 20, 10, 30.0, 40.0, 120.0)
+SCALE = LARGE if os.environ.get("HOTMEND_FULL") else SMALL
+
+
+pytestmark = pytest.mark.skipif(
+    postgres.programs() is None or os.geteuid() != 0,
+    reason="needs PostgreSQL, and root to run it as its user",
+)
+
+
+def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
+    first = random.randrange(1 << 32)
+    pace = {"poll_s": SCALE.poll_s, "install_s": 3.0}
+    # Not pytest's folder: another session that begins shuts it to PostgreSQL's user.
+    with (
+        folder_for_all(False) as folder,
+        site(folder, SCALE.machines, SCALE.racks, _settings(), **pace) as made,
+    ):
+        slowest: dict[str, float] = dict.fromkeys(SOON, 0.0)
+        for number in range(SCALE.seeds):
+            seed = first + number
+            print(f"seed {seed}")
+            chance = random.Random(seed)
+            name = _publish(made, number)
+            _until(lambda name=name: bool(_state(made, name)), 30)
+            for what in _victims(chance):
+                time.sleep(chance.uniform(0.5, SCALE.pause_s))
+                assert _state(made, name) == "running", f"it was over before {what} was killed"
+                slowest[what] = max(slowest[what], _killed(made, what, chance))
+            _until(lambda name=name: _state(made, name) == "finished", 60 + SCALE.machines / 5)
+        print({what: f"{seconds:.1f} s" for what, seconds in slowest.items()})
+        for what, seconds in slowest.items():
+            assert seconds <= SOON[what], f"it went on {seconds:.1f} s after {what} was killed"
+        _nothing_lost_or_doubled(made)
+
+
+def test_an_agent_that_forgets_what_it_did_does_it_twice_and_is_found_out() -> None:
+    pace = {"poll_s": 3.0, "install_s": 3.0, "forgets": True}
+    with folder_for_all(False) as folder, site(folder, 2, 1, _settings(), **pace) as made:
+        _publish(made, 0)
+        _kill_midway(made, random.Random(0))
+        _until(lambda: 2 in _applied(made).values(), 60)
+
+
+def _nothing_lost_or_doubled(made: Site) -> None:
+    turns = SCALE.machines * SCALE.seeds
+    applied = _applied(made)
+    given = sum(len(rack.lines("given")) for rack in made.racks)
+    print(f"{len(applied)} orders carried out; {given - len(applied)} were begun again")
+    assert given > len(applied), "no agent was killed with an order in its hands"
+    assert set(applied.values()) == {1}, "an order was carried out twice"
+    assert len(applied) == turns, "an order was lost"
+    states = dict(made.ask("SELECT state || ' ' || attempts, count(*) FROM turns GROUP BY 1"))
+    assert states == {"healthy 1": turns}
+    ends = Counter(
+        row[0] for row in made.ask("SELECT subject FROM audit WHERE what = 'install Succeeded'")
+    )
+    assert set(ends) == {order for _, order in applied} and set(ends.values()) == {1}
+    proof = subprocess.run([CHECK, "-"], input=made.log(), capture_output=True, text=True)
+    print(proof.stdout)
+    assert proof.returncode == 0, proof
+    assert f"{turns} healthy, 0 failures, 0 in flight" in proof.stdout
+
+
+def _applied(made: Site) -> Counter[tuple[str, str]]:
+    """How often each (machine, order) was carried out, as the machines wrote it down."""
+    lines = (line for rack in made.racks for line in rack.lines("applied"))
+    return Counter((line["machine"], line["order"]) for line in lines)
+
+
+def _kill_midway(made: Site, chance: random.Random) -> float:
+    """Agents that have carried out an order and not said so; when."""
+    _until(lambda: any(rack.midway for rack in made.racks), 60)
+    rack = chance.choice([rack for rack in made.racks if rack.midway])
+    since = time.time()
+    rack.kill()
+    rack.start()
+    return since
+
+
+def _killed(made: Site, what: str, chance: random.Random) -> float:
+    """How long it took until all went on, seconds; what was killed is started again, a server only
+    then: the other one must do."""
+    since = time.time()
+    if what == "server":
+        plane = chance.choice(made.planes)
+        plane.stop(signal.SIGKILL)
+        _until(lambda: made.recovered(since), 60)
+        took = time.time() - since
+        plane.start()
+    else:
+        if what == "database":
+            made.kill_database()
+        else:
+            since = _kill_midway(made, chance)
+        _until(lambda: made.recovered(since), 60)
+        took = time.time() - since
+    print(f"{what} killed, all went on after {took:.1f} s")
+    return took
+
+
+def _victims(chance: random.Random) -> list[str]:
+    """Each kind as often as the others."""
+    kinds = list(SOON)
+    victims = [kinds[number % len(kinds)] for number in range(SCALE.kills)]
+    chance.shuffle(victims)
+    return victims
+
+
+def _publish(made: Site, number: int) -> str:
+    """A release, as the repository's folder has it: the server looks at no signatures, agents do.
+    Its name."""
+    month = f"{2026 + number // 12}-{number % 12 + 1:02}"
+    update = Update("rack-lib", "1", "2", Classification.SECURITY, ("CVE-1",), True, "x.hotpatch")
+    targets = made.planes[0].data / "repository" / "targets"
+    targets.mkdir(parents=True, exist_ok=True)
+    text = draft.encode(Draft(f"{month} for tests", Month.parse(month), (update,)))
+    (targets / f"0123.{month}-release.json").write_text(text)
+    return f"{month}-release.json"
+
+
+def _state(made: Site, name: str) -> str:
+    found = made.ask("SELECT state FROM rollouts WHERE name = :n", n=name)
+    return found[0][0] if found else ""
+
+
+def _settings() -> dict[str, object]:
+    """Shut for a minute, half an hour away by each clock that shows whole hours."""
+    shut = (datetime.now(UTC).minute + 30) % 59
+    return {
+        "window_opens": f"12:{shut + 1:02}",
+        "window_closes": f"12:{shut:02}",
+        "soak_s": SCALE.soak_s,
+        "signal_max_age_s": SCALE.soak_s,
+        "canary_share": 0,
+        "least_canaries": 0,
+        "canary_bake_s": 0,
+        "least_most": 10**6,
+    }
+
+
+def _until(condition: object, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.1)
