@@ -81,7 +81,8 @@ class Standing:
     """How a rollout stands. ``phase``: the one that is open, since ``opened``; ``last_phase``: the
     highest there is. ``released``: the promise counts from then. Times in seconds of the epoch.
     ``frozen``: owners whose part is frozen. ``pardoned``: failures by (phase, owner) that a person
-    saw when resuming; they stop nothing again."""
+    saw when resuming; they stop nothing again. ``ended``: when the last turn of the open phase
+    came to its end, 0.0 for never."""
 
     state: RolloutState
     phase: int
@@ -91,6 +92,7 @@ class Standing:
     tallies: Sequence[Tally]
     frozen: frozenset[str] = frozenset()
     pardoned: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    ended: float = 0.0
 
     def failed(self, tally: Tally) -> int:
         """Failures of a tally that no person has seen yet."""
@@ -206,7 +208,8 @@ def _promotion(standing: Standing, settings: Settings, now: float) -> Decision |
     if healthy < settings.healthy_share * attempted:
         return _stuck(standing, f"only {healthy} of {attempted} machines are healthy")
     if standing.phase == CANARIES and here:
-        if now < standing.opened + settings.canary_bake_s:
+        # A canary that was patched at night has yet to see a working day, whenever the phase began.
+        if now < max(standing.opened, standing.ended) + settings.canary_bake_s:
             return None
         if not healthy:
             return _stuck(standing, "no canary was reached")

@@ -198,6 +198,7 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
         ],
         frozen=rollout.frozen,
         pardoned=rollout.pardoned,
+        ended=_last_canary(connection, rollout) if rollout.phase == CANARIES else 0.0,
     )
 
 
@@ -207,6 +208,13 @@ def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]
     own = turns.c.rollout == identifier
     found = connection.execute(select(*columns, func.count()).where(own).group_by(*columns))
     return [(phase, state, count) for phase, state, count in found]
+
+
+def _last_canary(connection: Connection, rollout: Rollout) -> float:
+    """When the last canary came to its end so far; only they are watched on for a while."""
+    own = (turns.c.rollout == rollout.id) & (turns.c.phase == CANARIES)
+    found = connection.execute(select(func.max(turns.c.ended)).where(own)).scalar_one()
+    return float(found or 0.0)
 
 
 def _tally(

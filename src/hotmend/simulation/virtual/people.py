@@ -40,7 +40,8 @@ class People:
     def begin(self) -> None:
         for number in range(self._scenario.releases):
             self._events.after(number * _BETWEEN_RELEASES_S + 60, self._publish, number)
-        self._events.after(_LOOK_EVERY_S, self._look)
+        if self._scenario.people:
+            self._events.after(_LOOK_EVERY_S, self._look)
 
     def _publish(self, number: int) -> None:
         name = f"simulated-{number + 1}"
@@ -55,7 +56,7 @@ class People:
         for rollout, row in self.seen.rollouts.items():
             if self.careful:
                 self._see_to(rollout, row["state"])
-            elif self._scenario.hotpatch == "good":
+            else:
                 self._meddle(rollout, row["state"])
         self._events.after(_LOOK_EVERY_S * (0.5 + self._chance.random()), self._look)
 

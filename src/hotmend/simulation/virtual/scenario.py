@@ -55,7 +55,8 @@ FAULTS: Mapping[str, Faults] = {
 class Scenario:
     """``days``: for how long there are faults, and people who meddle; after that nothing goes wrong
     any more. ``hotpatch``: how it behaves, a name of ``hotpatch.KINDS``; ``releases``: how many are
-    published, days apart; ``written``: settings of the rollouts, as people write them."""
+    published, days apart; ``written``: settings of the rollouts, as people write them. ``people``:
+    there are some who see to what failed; without, a world ends when a rollout is halted."""
 
     machines: int
     seed: int
@@ -64,6 +65,7 @@ class Scenario:
     hotpatch: str = "good"
     releases: int = 2
     written: Mapping[str, object] = field(default_factory=dict)
+    people: bool = True
 
     @property
     def begins(self) -> float:
@@ -95,4 +97,4 @@ def varied(machines: int, seed: int, days: float = 4.0, faults: str = "") -> Sce
 def drill(machines: int, seed: int, hotpatch: str, days: float = 4.0) -> Scenario:
     """Nothing is wrong but the hotpatch, and nobody meddles: with the default settings, how many
     does it harm?"""
-    return Scenario(machines, seed, days, FAULTS["none"], hotpatch, releases=1)
+    return Scenario(machines, seed, days, FAULTS["none"], hotpatch, releases=1, people=False)

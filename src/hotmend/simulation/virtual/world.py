@@ -85,13 +85,14 @@ class World:
         self.events.after(_SAMPLE_EVERY_S, self._sample)
         self._people.begin()
         story.events = self.events.run(lambda: self._over(began))
-        self._checker.ended(
-            self.events.now,
-            self._plane.turns(),
-            self._patched,
-            [one.id for one in self.fleet if one.automatic],
-            {one.id for one in self.fleet if one.lie},
-        )
+        if self.scenario.people:
+            self._checker.ended(
+                self.events.now,
+                self._plane.turns(),
+                self._patched,
+                [one.id for one in self.fleet if one.automatic],
+                {one.id for one in self.fleet if one.lie},
+            )
         self._take_sample()
         story.violations = self._checker.violations
         story.starts = self._checker.starts
@@ -183,10 +184,12 @@ class World:
     def _over(self, began: float) -> bool:
         if self.events.now - began > _MOST_DAYS * DAY_S:
             return True
-        rows = self._before.rollouts
-        return len(rows) == self.scenario.releases and all(
-            row["ended"] is not None for row in rows.values()
-        )
+        rows, held = self._before.rollouts.values(), self._before.held.values()
+        if len(rows) < self.scenario.releases:
+            return False
+        if not self.scenario.people and all(row["state"] == "halted" for row in rows):
+            return all(state == "failed" for state, _ in held)
+        return all(row["ended"] is not None for row in rows)
 
 
 def _limits(scenario: Scenario) -> Limits:
