@@ -69,7 +69,7 @@ def test_the_first_admin_comes_once(empty: Plane) -> None:
     page = empty.pool.request("GET", f"{empty.base}/first-admin?code={code}")
     assert page.status == 200 and code.encode() in page.data
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert page.headers["referrer-policy"] == "no-referrer", "the code is in the address"
+    assert page.headers["referrer-policy"] == "same-origin", "the code is in the address"
     done = become(empty, code)
     assert done.status == 303
     session = session_of(empty, cookie_of(done))

@@ -7,11 +7,14 @@ from starlette.responses import HTMLResponse
 
 _PAGE = Environment(autoescape=True).from_string(
     """<!doctype html>
-<html lang="en">
+<html lang="en" data-theme="auto">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Hotmend</title>
+<link rel="stylesheet" href="/portal/static/portal.css">
+<link rel="icon" href="/portal/static/mark.svg" type="image/svg+xml">
+<body class="door"><main class="card">
 <h1>Hotmend</h1>
-{% if problem %}<p role="alert">{{ problem }}</p>{% endif %}
+{% if problem %}<p class="alert" role="alert">{{ problem }}</p>{% endif %}
 {% if said %}<p>{{ said }}</p>{% endif %}
 {% if action %}
 <form method="post" action="{{ action }}">
@@ -20,18 +23,19 @@ _PAGE = Environment(autoescape=True).from_string(
 <p><label>Name <input name="name" autocomplete="username" required maxlength="200"></label>
 <p><label>Password <input name="password" type="password" required
  autocomplete="{{ autocomplete }}" maxlength="128"></label>
-<p><button>{{ button }}</button>
+<p><button class="first">{{ button }}</button>
 </form>
 {% endif %}
 {% if elsewhere %}<p><a href="{{ elsewhere }}">Log in with your organisation</a>{% endif %}
-</html>
+</main></html>
 """
 )
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # With "no-referrer" a browser sends "Origin: null", which says nothing.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 

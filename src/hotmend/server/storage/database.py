@@ -95,6 +95,8 @@ class Database:
                     self._tasks.put(None)
                     break
                 tasks.append(task)
+            # Whoever waited may have given up; from here on nobody can.
+            tasks = [task for task in tasks if task.done.set_running_or_notify_cancel()]
             if not self._done_together(tasks):
                 for task in tasks:
                     self._done_alone(task)

@@ -1,0 +1,65 @@
+"""The portal with many machines: server time and bytes of each page, filters and search included.
+
+    scripts/bench portal [--machines 10000] [--database URL]
+
+The machines are simulated rows, put straight into the tables; requests go over loopback TLS, one
+after the other, to a real server. Each page is asked for ``--rounds`` times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import quantiles
+from urllib.parse import quote
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from portal import browser, fleet, pages
+from server.conftest import serving
+
+GOAL_MS, GOAL_BYTES = 300.0, 200 << 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--machines", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--database", default="")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), asked.database) as plane:
+        began = time.monotonic()
+        pages.prepare(plane, asked.machines)
+        print(f"{asked.machines} simulated machines in {time.monotonic() - began:.0f} s")
+        cookie = {"Cookie": f"__Host-hotmend={browser.session_of(plane)}"}
+        paths = pages.paths(plane) | {
+            "search": "/portal/machines?search=web-0042",
+            "search nothing": "/portal/machines?search=nothing",
+            "by state": "/portal/machines?state=restart",
+            "by updates": "/portal/machines?updates=reboot",
+            "by region": "/portal/machines?region=eastasia",
+            "by patch": f"/portal/machines?missing={quote(fleet.EXPAT)}",
+            "half way": "/portal/machines?after="
+            + quote(f"/subscriptions/{plane.subscription}/resourcegroups/shop3".lower()),
+        }
+        print(f"{'page':22} {'p50 ms':>8} {'p95 ms':>8} {'bytes':>8}")
+        for name, path in paths.items():
+            if name == "refused":
+                continue
+            times, size = [], 0
+            for _ in range(asked.rounds):
+                start = time.perf_counter()
+                answer = plane.pool.request("GET", plane.base + path, headers=cookie)
+                times.append(1000 * (time.perf_counter() - start))
+                size = len(answer.data)
+                assert answer.status == 200, (name, answer.status)
+            cuts = quantiles(times, n=20)
+            over = " over" * (cuts[18] > GOAL_MS or size > GOAL_BYTES)
+            print(f"{name:22} {cuts[9]:8.1f} {cuts[18]:8.1f} {size:8}{over}")
+
+
+if __name__ == "__main__":
+    main()
