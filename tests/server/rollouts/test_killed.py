@@ -45,13 +45,18 @@ class Scale:
 
 SMALL = Scale(60, 3, 1, 6, 2.0, 3.0, 12.0)
 LARGE = Scale(10_000, 20, 20, 10, 30.0, 40.0, 120.0)
-SCALE = LARGE if os.environ.get("HOTMEND_FULL") else SMALL
+SCALE = LARGE if os.environ.get("HOTMEND_DRILL") == "large" else SMALL
 
 
-pytestmark = pytest.mark.skipif(
-    postgres.programs() is None or os.geteuid() != 0,
-    reason="needs PostgreSQL, and root to run it as its user",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        postgres.programs() is None or os.geteuid() != 0,
+        reason="needs PostgreSQL, and root to run it as its user",
+    ),
+    pytest.mark.skipif(
+        "HOTMEND_FULL" not in os.environ, reason="takes minutes: scripts/test --full"
+    ),
+]
 
 
 def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
