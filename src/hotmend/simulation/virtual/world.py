@@ -74,8 +74,9 @@ class World:
         self._calm = False
         self.story = Story(scenario)
 
-    def run(self) -> Story:
-        """Until every rollout has ended; after ``days`` nothing goes wrong any more."""
+    def run(self, until_violation: str = "") -> Story:
+        """Until every rollout has ended, or that rule was broken; after ``days`` nothing goes
+        wrong any more."""
         story, began = self.story, self.events.now
         self.network.begin(sorted({one.region for one in self.fleet}))
         for one in self.fleet:
@@ -84,7 +85,7 @@ class World:
         self.events.after(self.scenario.days * DAY_S, self._end_faults)
         self.events.after(_SAMPLE_EVERY_S, self._sample)
         self._people.begin()
-        story.events = self.events.run(lambda: self._over(began))
+        story.events = self.events.run(lambda: self._over(began) or self._broken(until_violation))
         if self.scenario.people:
             self._checker.ended(
                 self.events.now,
@@ -180,6 +181,9 @@ class World:
         for rollout, region, state, count in self._plane.progress():
             counts[rows[rollout]["name"] if rollout in rows else rollout, region][state] = count
         self.story.samples.append(Sample(self.events.now, dict(counts)))
+
+    def _broken(self, rule: str) -> bool:
+        return rule != "" and any(one.rule == rule for one in self._checker.violations)
 
     def _over(self, began: float) -> bool:
         if self.events.now - began > _MOST_DAYS * DAY_S:
