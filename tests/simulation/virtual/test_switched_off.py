@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from sqlalchemy import update
@@ -54,7 +56,6 @@ def zone(patch: Patch) -> None:
 
 def window(patch: Patch) -> None:
     """It is always open, everywhere."""
-    from zoneinfo import available_timezones
 
     def always(self: Moment, _: object) -> dict[str, tuple[float, float]]:
         return dict.fromkeys(available_timezones(), (self.now, self.now + NIGHT_S))
@@ -117,18 +118,24 @@ def lost(patch: Patch) -> None:
 
 
 WRITTEN = {"most_share": 0.5, "canary_bake_s": 3600.0, "soak_s": 300.0, "failure_share": 0.5}
+CANARIES = {**WRITTEN, "canary_share": 0.4}
+UNLIMITED = {**CANARIES, "failure_share": 0.01, "canary_failures": 1000, "healthy_share": 0.0}
 FAILING = replace(FAULTS["none"], fails=0.3)
 # What is switched off, the rule that sees it, what the world is like, and its settings.
 CASES: list[tuple[Callable[[Patch], None], str, Scenario]] = [
     (budget, "budget", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
-    (domain, "domain", Scenario(150, 0, 2.0, FAULTS["some"], written=WRITTEN)),
-    (pair, "pair", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
+    (domain, "domain", Scenario(150, 2, 2.0, FAULTS["some"], written=WRITTEN)),
+    (pair, "pair", Scenario(80, 0, 2.0, FAULTS["none"], written=CANARIES)),
     (zone, "zone", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
     (window, "window", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
     (window_once, "window", Scenario(80, 0, 2.0, FAILING, written=WRITTEN)),
-    (twice, "twice", Scenario(80, 0, 4.0, FAULTS["none"], written=WRITTEN)),
-    (halted, "halted", Scenario(80, 0, 4.0, FAILING, written={**WRITTEN, "failure_share": 0.01})),
-    (harm, "harm", Scenario(80, 0, 4.0, FAILING, written={**WRITTEN, "failure_share": 0.01})),
+    (
+        twice,
+        "twice",
+        Scenario(200, 0, 4.0, FAULTS["none"], written={**CANARIES, "most_share": 0.03}),
+    ),
+    (halted, "halted", Scenario(80, 0, 4.0, FAILING, written=UNLIMITED)),
+    (harm, "harm", Scenario(80, 1, 4.0, FAILING, written=UNLIMITED)),
     (most, "most", Scenario(80, 0, 2.0, FAULTS["none"], written={**WRITTEN, "most_share": 0.01})),
     (
         promise,
@@ -143,6 +150,15 @@ CASES: list[tuple[Callable[[Patch], None], str, Scenario]] = [
 ]
 
 
+FULL = bool(os.environ.get("HOTMEND_FULL"))
+
+
+@pytest.mark.skipif(not FULL, reason="--full")
+@pytest.mark.parametrize("scenario", [case[2] for case in CASES])
+def test_the_checker_sees_nothing_when_all_are_on(scenario: Scenario) -> None:
+    assert not World(scenario).run().violations
+
+
 @pytest.mark.parametrize(
     ("switch_off", "rule", "scenario"), CASES, ids=lambda v: getattr(v, "__name__", "")
 )
@@ -151,7 +167,7 @@ def test_the_checker_sees_that_a_rule_is_off(
 ) -> None:
     switch_off(monkeypatch)
     seen = set()
-    for seed in range(SEEDS):
+    for seed in range(scenario.seed, scenario.seed + SEEDS):
         world = World(replace(scenario, seed=seed))
         seen |= {one.rule for one in world.run(until_violation=rule).violations}
         if rule in seen:

@@ -86,7 +86,7 @@ class World:
         self.events.after(_SAMPLE_EVERY_S, self._sample)
         self._people.begin()
         story.events = self.events.run(lambda: self._over(began) or self._broken(until_violation))
-        if self.scenario.people:
+        if self.scenario.people and self._over(began):
             self._checker.ended(
                 self.events.now,
                 self._plane.turns(),
@@ -204,5 +204,6 @@ def _limits(scenario: Scenario) -> Limits:
         least_most=settings.least_most,
         failure_share=settings.failure_share,
         least_failures=settings.least_failures,
+        canary_failures=settings.canary_failures,
         promise_days=settings.promise_days,
     )
