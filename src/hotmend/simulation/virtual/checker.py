@@ -33,6 +33,7 @@ class Limits:
     least_most: int
     failure_share: float
     least_failures: int
+    canary_failures: int
     promise_days: float
 
 
@@ -221,6 +222,8 @@ class Checker:
             for owner in sorted({self._machines[m].owner for one, m in started if one == rollout}):
                 ended = failed[owner] + self._well[rollout, owner]
                 allowed = max(limits.least_failures, limits.failure_share * ended)
+                if rows[rollout]["phase"] == 0:
+                    allowed = limits.canary_failures - 1
                 fresh = failed[owner] - self._pardoned[rollout, owner]
                 if fresh > allowed:
                     sentence = f"{fresh} of {ended} machines of {owner} failed, and more started"

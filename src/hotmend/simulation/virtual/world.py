@@ -74,8 +74,9 @@ class World:
         self._calm = False
         self.story = Story(scenario)
 
-    def run(self) -> Story:
-        """Until every rollout has ended; after ``days`` nothing goes wrong any more."""
+    def run(self, until_violation: str = "") -> Story:
+        """Until every rollout has ended, or that rule was broken; after ``days`` nothing goes
+        wrong any more."""
         story, began = self.story, self.events.now
         self.network.begin(sorted({one.region for one in self.fleet}))
         for one in self.fleet:
@@ -84,8 +85,8 @@ class World:
         self.events.after(self.scenario.days * DAY_S, self._end_faults)
         self.events.after(_SAMPLE_EVERY_S, self._sample)
         self._people.begin()
-        story.events = self.events.run(lambda: self._over(began))
-        if self.scenario.people:
+        story.events = self.events.run(lambda: self._over(began) or self._broken(until_violation))
+        if self.scenario.people and self._over(began):
             self._checker.ended(
                 self.events.now,
                 self._plane.turns(),
@@ -181,6 +182,9 @@ class World:
             counts[rows[rollout]["name"] if rollout in rows else rollout, region][state] = count
         self.story.samples.append(Sample(self.events.now, dict(counts)))
 
+    def _broken(self, rule: str) -> bool:
+        return rule != "" and any(one.rule == rule for one in self._checker.violations)
+
     def _over(self, began: float) -> bool:
         if self.events.now - began > _MOST_DAYS * DAY_S:
             return True
@@ -200,5 +204,6 @@ def _limits(scenario: Scenario) -> Limits:
         least_most=settings.least_most,
         failure_share=settings.failure_share,
         least_failures=settings.least_failures,
+        canary_failures=settings.canary_failures,
         promise_days=settings.promise_days,
     )
