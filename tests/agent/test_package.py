@@ -177,9 +177,11 @@ class background:
 
 
 def introduced(root: DebianRoot, folder: Path) -> dict[str, str]:
-    """What the server says at its first start."""
+    """What the server says when it starts, and a principal of it."""
     log = root.path / "var/log/server.log"
     text = eventually(log.read_text, lambda said: "Ctrl-C" in said)
+    name = ("--name", "localhost")
+    text += root.run("hotmend-server", *name, "principal", "create", "test", "--role", "admin")
     words = (line.split() for line in text.splitlines())
     said = {pair[0]: pair[1] for pair in words if len(pair) == 2}
     return {**said, "folder": str(folder), "data": f"{root.path}/var/lib/hotmend-server"}

@@ -67,15 +67,16 @@ def window_once(patch: Patch) -> None:
     """What failed is tried again at once."""
     kept = turns.again
 
-    def at_once(connection: Any, rollout: str, opened: Any, attempts: int) -> None:
+    def at_once(connection: Any, rollout: str, opened: Any, attempts: int) -> Any:
         everywhere = [name for names in opened.values() for name in names]
-        kept(connection, rollout, {float("inf"): everywhere}, attempts)
+        return kept(connection, rollout, {float("inf"): everywhere}, attempts)
 
     patch.setattr(turns, "again", at_once)
 
 
 def twice(patch: Patch) -> None:
     patch.setattr(admission, "HOLDING", ("none",))
+    patch.setattr(admission, "_admissible", admission._admissible.__wrapped__)  # made anew
 
 
 def halted(patch: Patch) -> None:
