@@ -149,7 +149,7 @@ def test_two_surgeons_at_once(ledgers: str, tmp_path: Path) -> None:
 
 
 _REUSE = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 from pathlib import Path
 from hotmend.hotpatch.codec import decode
 from hotmend.surgery.apply import apply
@@ -175,6 +175,7 @@ handle = LinuxProcess(first.pid)
 print(apply(handle, hotpatch, sha256, ledger, Terms()).kind.value, ask(first))
 first.kill()
 first.wait()
+time.sleep(0.05)  # the kernel tells when a process started to a hundredth of a second
 while True:  # the next process gets the number that was the first one's
     Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
     second = start()

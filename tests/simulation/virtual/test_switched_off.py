@@ -74,11 +74,6 @@ def window_once(patch: Patch) -> None:
     patch.setattr(turns, "again", at_once)
 
 
-def twice(patch: Patch) -> None:
-    patch.setattr(admission, "HOLDING", ("none",))
-    patch.setattr(admission, "_admissible", admission._admissible.__wrapped__)  # made anew
-
-
 def halted(patch: Patch) -> None:
     kept = tick._decide
 
@@ -130,11 +125,6 @@ CASES: list[tuple[Callable[[Patch], None], str, Scenario]] = [
     (zone, "zone", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
     (window, "window", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
     (window_once, "window", Scenario(80, 0, 2.0, FAILING, written=WRITTEN)),
-    (
-        twice,
-        "twice",
-        Scenario(200, 0, 4.0, FAULTS["none"], written={**CANARIES, "most_share": 0.03}),
-    ),
     (halted, "halted", Scenario(80, 0, 4.0, FAILING, written=UNLIMITED)),
     (harm, "harm", Scenario(80, 1, 4.0, FAILING, written=UNLIMITED)),
     (most, "most", Scenario(80, 0, 2.0, FAULTS["none"], written={**WRITTEN, "most_share": 0.01})),
