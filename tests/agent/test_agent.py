@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,42 @@ def test_the_time_of_an_order_runs_on_while_the_agent_is_down(machine: FakeMachi
     states = {p.article: p.state for p in run.installation.patches}
     assert states["nginx=2"] is InstallationState.PENDING and not machine.hands.installed
     assert states["nginx=2+hotpatch"] is InstallationState.INSTALLED, "moments were left for it"
+
+
+@pytest.mark.parametrize("kind", RunKind)
+def test_an_order_that_comes_after_its_window_is_void(machine: FakeMachine, kind: RunKind) -> None:
+    late = replace(install(RebootSetting.ALWAYS), kind=kind, until=machine.now)
+    machine.link.orders_waiting = [late]
+    machine.settle(machine.agent())
+    run = next(run for run in ended(machine, kind) if run.id == late.id)
+    assert run.status is RunStatus.FAILED
+    assert run.problem.startswith("order-expired: it had to begin 0 seconds ago")
+    assert not (machine.surgery.applied or machine.hands.installed or machine.hands.restarts)
+
+
+def test_an_order_is_void_if_its_turn_comes_after_its_window(machine: FakeMachine) -> None:
+    """It was here in time, but the machine slept meanwhile."""
+    machine.link.orders_waiting = [replace(install(), until=machine.now + 600)]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.now += 600
+    machine.settle(agent)
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.problem.startswith("order-expired: ") and not machine.surgery.applied
+
+
+def test_what_began_in_time_goes_on_after_its_window(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [replace(install(), until=machine.now + 600)]
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.surgery.apply = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        agent.turn()
+    del machine.surgery.apply
+    machine.now += 900
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.SUCCEEDED and machine.surgery.applied == [10, 11]
 
 
 def test_reports_wait_for_a_control_plane_that_is_away(machine: FakeMachine) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hotmend.agent.allowed import Machine, to_act, to_install
+from hotmend.agent.allowed import Machine, to_act, to_begin, to_install
+from hotmend.model.agent_messages import Order, RunKind
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.release.policy import Policy, parse
 
@@ -70,6 +71,25 @@ def test_a_window_is_open_by_the_wall_clock_when_clocks_change(
     minutes = [noon + timedelta(minutes=m) for m in range(24 * 60)]
     opened = sum(to_act(POLICY, berlin, now, 0) is None for now in minutes)
     assert opened == open_hours * 60
+
+
+@pytest.mark.parametrize(
+    ("until", "now", "void"),
+    [
+        (None, 1e12, False),
+        (1000.0, 999.9, False),
+        (1000.0, 1000.0, True),
+        (float("nan"), 0.0, True),
+        (float("-inf"), 0.0, True),
+        (1e300, 1e12, False),
+    ],
+)
+def test_an_order_begins_before_its_window_closes(
+    until: float | None, now: float, void: bool
+) -> None:
+    refusal = to_begin(Order("o", RunKind.INSTALL, until=until), now)
+    assert (refusal is not None) is void
+    assert refusal is None or refusal.code is RefusalCode.ORDER_EXPIRED
 
 
 def test_a_machine_counts_its_own_orders() -> None:

@@ -58,6 +58,7 @@ _ORDER = st.fixed_dictionaries(
         "selection": st.one_of(_SELECTION, _SELECTION, _JSON),
         "maximum_s": st.one_of(st.just(7200.0), _NUMBERS),
         "reboot": st.sampled_from([*(setting.value for setting in RebootSetting), "Sometimes"]),
+        "until": st.none() | _NUMBERS,
     },
 )
 _SOUND_ORDER = st.fixed_dictionaries(

@@ -138,14 +138,17 @@ class Agent:
         return False
 
     def _carry_out(self, order: Order) -> None:
+        late = None if self._journal.begun(order) else allowed.to_begin(order, self._clock())
+        if late is not None:
+            self._refuse(order, late)
+            return
         if order.kind is RunKind.ASSESS:
             self._assess(order.id)
             return
         known = self._around.policy()
         refusal = self._may_act(known, order)
         if refusal is not None:
-            now = self._clock()
-            self._end(Run(order.id, order.kind, now, RunStatus.FAILED, problem=str(refusal)))
+            self._refuse(order, refusal)
             return
         began = self._journal.begin(order, self._clock())
         if order.kind is RunKind.INSTALL:
@@ -154,6 +157,10 @@ class Agent:
             self._revert(order, began, known)
         else:
             self._restart(Run(order.id, RunKind.RESTART, began, RunStatus.SUCCEEDED))
+
+    def _refuse(self, order: Order, refusal: Refusal) -> None:
+        now = self._clock()
+        self._end(Run(order.id, order.kind, now, RunStatus.FAILED, problem=str(refusal)))
 
     def _refresh(self) -> bool:
         """Whether somebody is told: that the repository went stale, or that it is well again."""

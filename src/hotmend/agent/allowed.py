@@ -1,4 +1,5 @@
-"""What the publishers' signed policy lets this machine do now, whatever the control plane orders.
+"""What the publishers' signed policy lets this machine do now, whatever the control plane orders;
+and orders that came too late.
 
 Only what one machine can know by itself: its own clock and zone, its ring, when a release was
 published (signed, too), and how many orders it began itself. How many machines of the fleet are at
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hotmend.model.agent_messages import Order
 from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.release.policy import Policy
 
@@ -27,6 +29,15 @@ class Machine:
     identity: str
     ring: str
     zone: str
+
+
+def to_begin(order: Order, now: float) -> Refusal | None:
+    """Why an order is void: it had to begin before ``now``. None when it may begin."""
+    if order.until is None or now < order.until:
+        return None
+    sentence = f"it had to begin {now - order.until:.0f} seconds ago, before its window closed"
+    evidence = (("until", str(order.until)), ("now", str(now)))
+    return Refusal(RefusalCode.ORDER_EXPIRED, sentence, order.id, evidence)
 
 
 def to_act(known: Known, machine: Machine, now: datetime, others: int) -> Refusal | None:

@@ -68,6 +68,11 @@ class Journal:
             row = connection.execute("SELECT time FROM begun WHERE id = ?", (order.id,)).fetchone()
             return float(row[0])
 
+    def begun(self, order: Order) -> bool:
+        """Whether it was ever begun."""
+        with self._reading("SELECT 1 FROM begun WHERE id = ?", order.id) as rows:
+            return bool(rows)
+
     def others(self, order: Order, since: float) -> int:
         """How many orders beside this one were begun since then."""
         query = "SELECT count(*) FROM begun WHERE time > ? AND id != ?"

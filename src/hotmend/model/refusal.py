@@ -47,11 +47,12 @@ class RefusalCode(StrEnum):
     OPTED_OUT = "opted-out"
     PROCESS_FAILED = "process-failed"
 
-    # Being ordered: what the publishers signed does not let the control plane ask for this.
+    # Being ordered: the publishers' signed policy, or the order itself, does not let this be done.
     NOT_RELEASED = "not-released"
     OUTSIDE_WINDOW = "outside-window"
     RING_NOT_REACHED = "ring-not-reached"
     TOO_MANY_ORDERS = "too-many-orders"
+    ORDER_EXPIRED = "order-expired"
     POLICY_UNREADABLE = "policy-unreadable"
 
 

@@ -12,10 +12,11 @@ import time
 import uuid
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from hotmend.agent import allowed
 from hotmend.agent.errors import LinkError, RefusedByServer
 from hotmend.agent.identity import new_request
 from hotmend.model.agent_messages import (
@@ -148,6 +149,11 @@ class _Actor:
     async def _work(self) -> None:
         while True:
             order, began = await self._orders.get(), time.time()
+            late = allowed.to_begin(order, began)
+            if late is not None:
+                failed = Run(order.id, order.kind, began, RunStatus.FAILED, began)
+                self._outbox.put_nowait(replace(failed, problem=str(late)))
+                continue
             if order.kind is not RunKind.ASSESS:
                 self._outbox.put_nowait(Run(order.id, order.kind, began, RunStatus.IN_PROGRESS))
             await asyncio.sleep(self._machine.takes(order))
