@@ -26,9 +26,9 @@ TYPE = "Microsoft.Maintenance/configurationAssignments"
 _READ, _WRITE, _DELETE = (f"{TYPE}/{verb}" for verb in ("read", "write", "delete"))
 RESOURCE = f"{GROUP}/providers/{{provider}}/{{kind}}/{{resource}}"
 _SUBSCRIPTION = "/subscriptions/{subscription}"
-_MOST_RESOURCES = 3000
-_MOST_SCOPES = 200
-_MOST_SCOPES_OF_A_PLACE = 250
+MOST_RESOURCES = 3000
+MOST_SCOPES = 200
+MOST_SCOPES_OF_A_PLACE = 250
 _ASSIGNABLE = (
     *("microsoft.compute/virtualmachines", "microsoft.hybridcompute/machines"),
     "microsoft.compute/virtualmachinescalesets",
@@ -193,9 +193,7 @@ class _Assignments:
         made = Assignment(
             identifier, configuration.key, target, subscription, group, properties, now
         )
-        before = maintenance.get(connection, identifier)
-        if before is None:
-            _check_counts(connection, made)
+        _check_counts(connection, made, maintenance.get(connection, identifier))
         new = maintenance.put(connection, made)
         audit.append(
             connection, now, "api", "assign", identifier, {"configuration": str(configuration)}
@@ -250,21 +248,23 @@ def _target(connection: Connection, place: str, properties: Body) -> str:
     return found(connection, identifier).id.key
 
 
-def _check_counts(connection: Connection, made: Assignment) -> None:
-    """Azure's limits: machines and scopes of a schedule, scopes of a place."""
+def _check_counts(connection: Connection, made: Assignment, before: Assignment | None) -> None:
+    """Azure's limits: machines and scopes of a schedule, scopes of a place. What is there counts
+    already."""
     dynamic = not made.target
-    most = _MOST_SCOPES if dynamic else _MOST_RESOURCES
-    what = "dynamic scopes" if dynamic else "resources"
-    if maintenance.count(connection, made.configuration, dynamic=dynamic) >= most:
-        raise ArmError(409, "QuotaExceeded", f"A schedule has at most {most} {what}.")
-    if dynamic:
+    if before is None or before.configuration != made.configuration:
+        most = MOST_SCOPES if dynamic else MOST_RESOURCES
+        what = "dynamic scopes" if dynamic else "resources"
+        if maintenance.count(connection, made.configuration, dynamic=dynamic) >= most:
+            raise ArmError(409, "QuotaExceeded", f"A schedule has at most {most} {what}.")
+    if dynamic and before is None:
         others = maintenance.of_subscription(connection, made.subscription, dynamic=True)
         same = sum(other.group == made.group.lower() for other in others)
-        if same >= _MOST_SCOPES_OF_A_PLACE:
+        if same >= MOST_SCOPES_OF_A_PLACE:
             raise ArmError(
                 409,
                 "QuotaExceeded",
-                f"A resource group or subscription has at most {_MOST_SCOPES_OF_A_PLACE} dynamic "
+                f"A resource group or subscription has at most {MOST_SCOPES_OF_A_PLACE} dynamic "
                 "scopes.",
             )
 
