@@ -62,6 +62,20 @@ def test_it_installs_and_restarts_no_service(folder: Path, commands: Commands) -
     assert not (folder / "policy-rc.d").exists(), "and is gone afterwards"
 
 
+def test_a_long_installation_leaves_time_for_the_rest(folder: Path, commands: Commands) -> None:
+    (folder / "apt").write_text(f"#!/bin/sh\nuntil [ -e {folder}/go ]; do sleep 0.05; done\n")
+    seen: list[bool] = []
+
+    def meanwhile() -> None:
+        seen.append((folder / "lock").exists())
+        (folder / "go").touch()
+
+    with lend(commands) as hand:
+        hand.meanwhile = meanwhile
+        hand.install("libxml2", "2")
+        assert seen and all(seen)
+
+
 def test_packages_find_the_usual_umask(folder: Path, commands: Commands) -> None:
     (folder / "apt").write_text(f"#!/bin/sh\numask > {folder}/umask\n")
     before = os.umask(0o077)

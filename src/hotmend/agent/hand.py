@@ -11,9 +11,10 @@ import fcntl
 import json
 import os
 import re
+import select
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from hotmend.agent.errors import AgentError
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}(:[a-z0-9]+)?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]{0,100}")
 _MOST = 1 << 16
+_MEANWHILE_S = 1.0
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _LOCK = Path("/run/hotmend-hand.lock")
 _MARK = "# written by the Hotmend agent while it installs: no service is restarted"
@@ -49,11 +51,13 @@ class Commands:
 
 
 class Hand:
-    """As the worker sees it."""
+    """As the worker sees it. ``meanwhile``: called each second that an answer takes: an
+    installation may take minutes, and what was hotpatched before is watched all the same."""
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
         self._connection = connection
         self._pid = pid
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Hand:
         return self
@@ -73,6 +77,8 @@ class Hand:
     def _ask(self, request: dict[str, object]) -> None:
         try:
             self._connection.send(json.dumps(request).encode())
+            while not select.select([self._connection], [], [], _MEANWHILE_S)[0]:
+                self.meanwhile()
             answer = json.loads(self._connection.recv(_MOST) or b'{"error": "it has ended"}')
         except (OSError, ValueError) as error:
             raise AgentError(f"the process that installs does not answer: {error}") from None

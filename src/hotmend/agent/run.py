@@ -105,6 +105,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         agent.begin()
         probes = ProbeRounds(settings.probes)
         health = HealthWatch(journal, surgery, MachineSenses(Ledger(), exits, probes), settings)
+        hands.meanwhile = health.turn
         threading.Thread(target=exits.listen, name="exits", daemon=True).start()
         probes.begin()
         news = threading.Event()

@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import urllib3
@@ -157,13 +159,21 @@ class Rest:
 
 
 class EnrolledAgent:
-    """The agent of this machine, with a folder and a ledger of its own."""
+    """The agent of this machine, with a folder and a ledger of its own. ``environment``: what is
+    different in its own."""
 
-    def __init__(self, folder: Path, plane: ControlPlane, root: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plane: ControlPlane,
+        root: Path,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
         self._plane = plane
         self._root = root
-        self._environment = os.environ | {"HOTMEND_STATE": str(folder / "state")}
+        own = {"HOTMEND_STATE": str(folder / "state"), **environment}
+        self._environment = os.environ | own
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -1,0 +1,149 @@
+"""A hotpatch after which a machine is ill, and its rollout takes it back: a real server, this
+machine's own agent and nginx, and a probe of its owner that wants what the fix has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.conftest import Terminal
+from hotmend import pairs
+from hotmend.demo.control_plane import ControlPlane, EnrolledAgent, Rest
+from hotmend.demo.publisher import Publisher
+from hotmend.demo.server import CRAFTED, SECRET, Server, free_port
+from hotmend.demo.story import folder_for_all
+from hotmend.demo.traffic import Connection
+from hotmend.surgery.ledger import Ledger, State
+from real_packages import real
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root")
+PROOFS = Path(__file__).parents[2] / "proofs"
+LIVE = "nginx=1.22.1-9+deb12u11+hotpatch"
+
+
+def test_a_halted_rollout_takes_its_hotpatch_out_of_running_processes(
+    unpacked: Callable[[str], Path],
+) -> None:
+    with folder_for_all(False) as folder:
+        nginx = Server(unpacked("nginx") / "usr/sbin/nginx", _made(folder / "nginx"))
+        publisher = Publisher(folder / "vendor")
+        plane = ControlPlane(folder, free_port())
+        # No package manager is found: this machine's own packages stay as they are.
+        agent = EnrolledAgent(
+            folder, plane, publisher.root, {"PATH": str(_made(folder / "nothing"))}
+        )
+        try:
+            publisher.begin()
+            plane.start()
+            _serve(publisher, plane)
+            agent.enrol("here")
+            agent.settings.write_text(
+                f'verify_every_s = 10\nhealth_every_s = 5\n[[probe]]\nname = "the old file"\n'
+                f'http = "http://127.0.0.1:{nginx.port}{CRAFTED}"\nevery_s = 1\n'
+            )
+            agent.start()
+            _halted(folder, plane, agent, publisher, nginx)
+        finally:
+            agent.stop()
+            plane.stop()
+            nginx.stop()
+
+
+def _halted(
+    folder: Path, plane: ControlPlane, agent: EnrolledAgent, publisher: Publisher, nginx: Server
+) -> None:
+    before = nginx.processes()
+    pids = {process.pid for process in before}
+    rest = Rest(plane)
+    hotmend = Terminal(_made(folder / "terminal"), {"HOTMEND_SECRET": plane.secret})
+    hotmend("login", plane.base, "--ca", plane.authority, "--client", plane.client, check=0)
+    _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
+    words = [f"--set={name}={json.dumps(value)}" for name, value in _settings().items()]
+    hotmend("rollouts", "settings", *words, check=0)
+    pair = pairs.PAIRS["nginx"]
+    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
+    publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
+    _serve(publisher, plane)
+    seen: dict[str, float] = {}
+    deadline = time.monotonic() + 120
+    while "halted" not in seen or _applied(agent) or _answer(nginx) != (200, SECRET):
+        if _answer(nginx)[0] == 404 and _applied(agent) == pids:
+            seen.setdefault("fixed", time.monotonic())
+        if "halted" in hotmend("rollouts", check=0).out:
+            seen.setdefault("halted", time.monotonic())
+        assert time.monotonic() < deadline, (seen, agent.log.read_text()[-2000:])
+        time.sleep(0.05)
+    assert seen["fixed"] < seen["halted"], "it was in force"
+    assert nginx.processes() == before, "no process was restarted"
+    _eventually(lambda: _runs(plane, rest, "revert") != [], agent)
+    (reverted,) = _runs(plane, rest, "revert")
+    (patch,) = [patch for patch in reverted["patches"] if patch["article"] == LIVE]
+    assert {p["pid"]: p["outcome"] for p in patch["processes"]} == dict.fromkeys(pids, "reverted")
+    _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
+    print(f"reverted {time.monotonic() - seen['fixed']:.1f} s after it was seen in force")
+
+
+def _settings() -> dict[str, object]:
+    """Open for the next half hour; one ill machine halts, and what it got is taken back."""
+    shut = (datetime.now(UTC).minute + 40) % 60
+    return {
+        "window_opens": f"12:{(shut + 1) % 60:02}" if shut < 59 else "13:00",
+        "window_closes": f"12:{shut:02}",
+        "soak_s": 20,
+        "signal_max_age_s": 20,
+        "least_failures": 0,
+        "failure_share": 0,
+        "revert_on_halt": True,
+    }
+
+
+def _serve(publisher: Publisher, plane: ControlPlane) -> None:
+    """What the vendor has signed; what names it, first."""
+    served = plane.data / "repository"
+    for name in ("metadata", "targets"):
+        _made(served / name)
+        files = (publisher.repository / name).iterdir()
+        for file in sorted(files, key=lambda file: file.name.endswith("release.json")):
+            shutil.copy2(file, served / name)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return folder
+
+
+def _answer(nginx: Server) -> tuple[int, bytes]:
+    connection = Connection(nginx.port)
+    status, body, _ = connection.get(CRAFTED)
+    connection.close()
+    return status, body
+
+
+def _applied(agent: EnrolledAgent) -> set[int]:
+    known, _ = Ledger(agent.folder / "state").entries()
+    return {entry.identity.pid for entry in known if entry.state is State.APPLIED}
+
+
+def _probe(plane: ControlPlane, rest: Rest) -> dict[str, Any]:
+    health = rest.get(plane.path("here", "/health", "Hotmend.Fleet"))
+    return next(iter(health.get("probes") or []), {})
+
+
+def _runs(plane: ControlPlane, rest: Rest, kind: str) -> list[dict[str, Any]]:
+    runs = rest.get(plane.path("here", "/history", "Hotmend.Fleet"))["value"]
+    return [run for run in runs if run["operation"] == kind]
+
+
+def _eventually(condition: Callable[[], bool], agent: EnrolledAgent) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, agent.log.read_text()[-2000:]
+        time.sleep(0.2)
