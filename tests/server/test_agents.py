@@ -35,6 +35,7 @@ from hotmend.model.agent_messages import (
     RunKind,
 )
 from hotmend.server import certificates
+from hotmend.server.agents import routes as agent_routes
 from hotmend.server.storage import runs, tables
 from server.conftest import Plane
 from server.machine import FACTS, PATCH, Machine, code_for, enrolled
@@ -384,6 +385,10 @@ def test_another_machines_order_cannot_be_ended(
     assert not again.accepted and "has ended" in again.because
 
 
+# A good report but for its size.
+LARGE = b'{"number": 1, "time": 1}' + b" " * (5 << 20)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -401,19 +406,36 @@ def test_another_machines_order_cannot_be_ended(
         b'"status": "Succeeded"}}',
         b'{"number": 1, "time": 1, "run": {"id": "' + b"a" * 99 + b'", "kind": "assess", '
         b'"started": 1, "status": "Succeeded"}}',
-        b"x" * (5 << 20),
+        LARGE,
     ],
 )
 def test_noise_is_refused(plane: Plane, machine: Machine, body: bytes) -> None:
     before = everything(plane)
+    for path in ("reports", "orders", "renew", "enrol"):
+        assert posted(plane, machine, path, body) in (400, 403), path
+    assert everything(plane) == before
+    assert machine.report().accepted
+
+
+def test_without_bounds_it_would_be_taken(
+    plane: Plane, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controls: what the two checks refuse is a report for everything else."""
+    late = b'{"number": 1, "time": 1e12}'
+    assert posted(plane, machine, "reports", LARGE) == 400
+    assert posted(plane, machine, "reports", late) == 400
+    monkeypatch.setattr(agent_routes, "_MOST_BODY", 8 << 20)
+    assert posted(plane, machine, "reports", LARGE) == 200
+    monkeypatch.setattr(agent_routes, "_sound", lambda _: True)
+    assert posted(plane, machine, "reports", late) == 200
+
+
+def posted(plane: Plane, machine: Machine, path: str, body: bytes) -> int:
+    """The status that those bytes get, from a machine with its certificate."""
     pool = urllib3.PoolManager(
         ca_certs=str(plane.authority),
         cert_file=str(machine.identity),
         key_file=str(machine.identity),
         retries=False,
     )
-    for path in ("reports", "orders", "renew", "enrol"):
-        answer = pool.request("POST", f"{plane.base}/agents/v1/{path}", body=body)
-        assert answer.status in (400, 403), (path, answer.status)
-    assert everything(plane) == before
-    assert machine.report().accepted
+    return int(pool.request("POST", f"{plane.base}/agents/v1/{path}", body=body).status)
