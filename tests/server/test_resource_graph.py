@@ -4,13 +4,21 @@ hotpatch query, pages, tables, and what is refused."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.mgmt.resourcegraph import ResourceGraphClient
-from azure.mgmt.resourcegraph.models import QueryRequest, QueryRequestOptions
+from azure.mgmt.resourcegraph.models import (
+    FacetError,
+    FacetRequest,
+    FacetRequestOptions,
+    FacetResult,
+    QueryRequest,
+    QueryRequestOptions,
+)
 
 from hotmend.model.agent_messages import AvailablePatch, Facts, InstallationState, RunKind
 from hotmend.server.identity.roles import Role
@@ -223,6 +231,36 @@ def test_pages_and_tables(graph: ResourceGraphClient) -> None:
     table = rows(graph, query, result_format="table").data
     assert table["columns"] == [{"name": "id", "type": "string"}]
     assert table["rows"] == [[row["id"]] for row in whole.data]
+
+
+def test_facets(plane: Plane, graph: ResourceGraphClient) -> None:
+    """Each counts the rows of the query; one that is wrong spoils no other."""
+    query = "resources | where type =~ 'microsoft.hybridcompute/machines' // all of them"
+    whole = mine(graph, query)
+    wanted = [
+        FacetRequest(expression="location"),
+        FacetRequest(expression="no such thing ("),
+        FacetRequest(
+            expression="name",
+            options=FacetRequestOptions(sort_by="name", sort_order="asc", top=1),
+        ),
+        FacetRequest(expression="type", options=FacetRequestOptions(filter="name =~ 'nobody'")),
+    ]
+    asked = QueryRequest(query=query, subscriptions=[plane.subscription], facets=wanted)
+    places, wrong, names, nobody = graph.resources(asked).facets
+    assert isinstance(places, FacetResult) and places.expression == "location"
+    counted = Counter(row["location"] for row in whole)
+    assert {row["location"]: row["count"] for row in places.data} == counted
+    assert [row["count"] for row in places.data] == sorted(counted.values(), reverse=True)
+    assert isinstance(wrong, FacetError) and wrong.errors[0].code
+    first = min(row["name"] for row in whole)
+    assert isinstance(names, FacetResult) and isinstance(nobody, FacetResult)
+    assert (names.data, names.count, names.total_records) == (
+        [{"name": first, "count": 1}],
+        1,
+        len(whole),
+    )
+    assert (nobody.count, nobody.data) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hotmend.server.arm.access import Access
 from hotmend.server.control import Control
 from hotmend.server.errors import ArmError
-from hotmend.server.graph import values
+from hotmend.server.graph import facets, values
 from hotmend.server.graph.errors import QueryError
 from hotmend.server.graph.evaluate import Rows, evaluated
 from hotmend.server.graph.parse import parsed
@@ -21,6 +22,7 @@ from hotmend.server.graph.tables import Asked, tables
 
 _READ = "Microsoft.ResourceGraph/resources/read"
 MOST_ON_A_PAGE = 1000
+MOST_FACETS = 10
 _TOKEN = "hotmend-"
 
 
@@ -35,14 +37,35 @@ class Options(BaseModel):
     format: str = Field(default="objectArray", alias="resultFormat", max_length=20)
 
 
+class FacetOptions(BaseModel):
+    """``filter``: a condition on the query's rows."""
+
+    model_config = ConfigDict(extra="allow")
+
+    sort_by: str = Field(default=facets.COUNT, alias="sortBy", max_length=200)
+    sort_order: Literal["asc", "desc"] = Field(default="desc", alias="sortOrder")
+    filter: str = Field(default="", max_length=2000)
+    top: int = Field(default=MOST_ON_A_PAGE, alias="$top", ge=1, le=MOST_ON_A_PAGE)
+
+
+class FacetBody(BaseModel):
+    """FacetRequest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    expression: str = Field(max_length=1000)
+    options: FacetOptions | None = None
+
+
 class QueryBody(BaseModel):
-    """QueryRequest. Facets are not made."""
+    """QueryRequest."""
 
     model_config = ConfigDict(extra="allow")
 
     query: str
     subscriptions: list[str] | None = None
     options: Options | None = None
+    facets: list[FacetBody] | None = Field(default=None, max_length=MOST_FACETS)
 
 
 def router(control: Control, access: Access) -> APIRouter:
@@ -68,28 +91,51 @@ def router(control: Control, access: Access) -> APIRouter:
                 lambda place: access.readable(request, _READ, place),
                 now,
             )
+
+            def rows(text: str) -> Rows:
+                at = datetime.fromtimestamp(now, UTC)
+                return evaluated(parsed(text), tables(asked), at, time.monotonic)
+
             try:
-                found = evaluated(
-                    parsed(body.query),
-                    tables(asked),
-                    datetime.fromtimestamp(now, UTC),
-                    time.monotonic,
-                )
+                found = rows(body.query)
             except QueryError as error:
                 raise _bad(error.code, str(error)) from None
-        return _answer(found, options)
+            counted = [_facet(facet, body.query, rows, options) for facet in body.facets or ()]
+        return _answer(found, options, counted)
 
     return routes
 
 
-def _answer(found: Rows, options: Options) -> dict[str, Any]:
+def _facet(
+    asked: FacetBody, query: str, rows: Callable[[str], Rows], options: Options
+) -> dict[str, Any]:
+    """A FacetResult, or the FacetError: the rest of the answer does not suffer from it."""
+    chosen = asked.options or FacetOptions()
+    descending = chosen.sort_order == "desc"
+    facet = facets.Facet(asked.expression, chosen.filter, chosen.sort_by, descending)
+    try:
+        columns, found = facets.shown(rows(facet.of(query)))
+    except QueryError as error:
+        wrong = {"code": error.code, "message": str(error)}
+        return {"expression": asked.expression, "resultType": "FacetError", "errors": [wrong]}
+    page = found[: chosen.top]
+    return {
+        "expression": asked.expression,
+        "resultType": "FacetResult",
+        "totalRecords": len(found),
+        "count": len(page),
+        "data": _data(columns, page, options.format),
+    }
+
+
+def _answer(found: Rows, options: Options, counted: list[dict[str, Any]]) -> dict[str, Any]:
     start = options.skip if options.skip_token is None else _place(options.skip_token)
     page = found.rows[start : start + options.top]
     answer = {
         "totalRecords": len(found.rows),
         "count": len(page),
         "resultTruncated": "false",
-        "facets": [],
+        "facets": counted,
         "data": _data(found.columns, page, options.format),
     }
     if start + len(page) < len(found.rows) and page:
