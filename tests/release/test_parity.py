@@ -10,7 +10,7 @@ from hotmend.model.advisory import AdvisoryState, AdvisoryVerdict, Ground
 from hotmend.release import draft
 from hotmend.release.classification import Classification
 from hotmend.release.errors import CatalogueError
-from hotmend.release.parity import Standing, Update, may_publish, propose, rows
+from hotmend.release.parity import Standing, Update, propose, rows
 from hotmend.release.release import Kind, Month
 from hotmend.release.report import markdown
 
@@ -24,7 +24,7 @@ UNKNOWN = replace(LIVE, state=AdvisoryState.UNKNOWN, because="nothing tells")
 
 def test_a_month_in_which_everything_is_live_is_a_hotpatch() -> None:
     proposal = propose([WHOLE])
-    assert proposal.kind is Kind.HOTPATCH and not proposal.gaps and may_publish(proposal, [])
+    assert proposal.kind is Kind.HOTPATCH and not proposal.gaps
 
 
 @pytest.mark.parametrize("verdict", [RESTART, UNKNOWN])
@@ -35,9 +35,6 @@ def test_one_gap_proposes_an_unplanned_baseline(verdict: AdvisoryVerdict) -> Non
     assert [row.package for row in proposal.gaps] == ["openssl"]
     assert "1 new-tls" in proposal.reasons[0]
     assert verdict.because in {row.because for row in proposal.gaps}
-    assert not may_publish(proposal, ["ada"])
-    assert not may_publish(proposal, ["ada", "ada"])
-    assert may_publish(proposal, ["ada", "bob"])
 
 
 def test_what_is_neither_critical_nor_security_is_no_gap() -> None:

@@ -102,11 +102,6 @@ def is_gap(row: Row) -> bool:
     return missing and row.classification.automatic
 
 
-def may_publish(proposal: Proposal, signers: Iterable[str]) -> bool:
-    """As a hotpatch: no gap, or enough different publishers who signed for the gaps."""
-    return not proposal.gaps or len(set(signers)) >= SIGNATURES_FOR_AN_EXCEPTION
-
-
 def _row(update: Update, name: str) -> Row:
     standing, because = _standing(update, name)
     return Row(name, update.package, update.classification, standing, because)
