@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from hotmend.agent import packages
+from hotmend.agent.errors import AgentError
 from hotmend.agent.packages import Upgrade, simulated
 from hotmend.release.classification import Classification
 
@@ -36,8 +38,39 @@ def test_a_simulation_is_read() -> None:
 
 @pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="this is not Debian")
 def test_this_machine() -> None:
-    here = packages.found()
+    here = packages.found(lambda: None)
     installed = here.installed()
     assert installed["dpkg"] and installed["libc6"]
     for upgrade in here.upgrades():
         assert installed[upgrade.name.partition(":")[0]] == upgrade.old
+
+
+def test_what_takes_long_leaves_time_for_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command waits for what is done meanwhile."""
+    for name in ("dpkg-query", "apt-get"):
+        script = tmp_path / name
+        script.write_text(
+            f"#!/bin/sh\nuntil [ -e {tmp_path}/go ]; do sleep 0.02; done\necho {SAID!r}"
+        )
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    here = packages.found((tmp_path / "go").touch)
+    assert [upgrade.name for upgrade in here.upgrades()][:1] == ["libxml2"]
+
+
+def test_a_command_that_fails_or_never_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(packages, "_PATIENCE_S", 0.2)
+    script = tmp_path / "apt-get"
+    script.write_text("#!/bin/sh\necho the lists are locked >&2; exit 100")
+    script.chmod(0o755)
+    here = packages.Debian()
+    with pytest.raises(AgentError, match="apt-get failed: the lists are locked"):
+        here.upgrades()
+    script.write_text("#!/bin/sh\nexec sleep 60")
+    with pytest.raises(AgentError, match="apt-get did not end"):
+        here.upgrades()

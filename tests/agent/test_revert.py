@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.fakes import DATA, FakeMachine
+from hotmend.agent.agent import ASSESS_EVERY_S
 from hotmend.model.agent_messages import (
     InstallationState,
     Order,
@@ -73,3 +74,20 @@ def test_a_process_that_keeps_it_is_a_failure(machine: FakeMachine) -> None:
     assert run.status is RunStatus.FAILED
     assert patches[LIVE].because.startswith("1 of 2 processes still have it")
     assert machine.surgery.processes == {10: False, 11: True}
+
+
+def test_what_one_process_keeps_is_not_put_into_the_others_again(machine: FakeMachine) -> None:
+    """Until somebody installs it again; also by the agent that comes up next."""
+    machine.surgery.stubborn = {11}
+    reverted(machine, LIVE)
+    assert machine.surgery.processes == {10: False, 11: True}
+    assert machine.live == []
+    machine.now += ASSESS_EVERY_S
+    machine.settle(machine.agent())
+    assert machine.live == []
+    machine.surgery.stubborn = set()
+    machine.link.orders_waiting = [
+        Order("again", RunKind.INSTALL, Selection(("Security",)), 7200.0)
+    ]
+    machine.settle(machine.agent())
+    assert machine.surgery.processes == {10: True, 11: True} and machine.live == [DATA]

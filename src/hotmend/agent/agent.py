@@ -29,6 +29,8 @@ from hotmend.agent.surgery_port import Surgery
 from hotmend.model.agent_messages import (
     Assessment,
     Facts,
+    Installation,
+    InstallationState,
     Order,
     Poll,
     RebootStatus,
@@ -37,6 +39,7 @@ from hotmend.model.agent_messages import (
     RunStatus,
     StaleProcess,
 )
+from hotmend.model.outcome import OutcomeKind
 from hotmend.model.refusal import Refusal
 from hotmend.release.repository import client
 from hotmend.surgery.errors import SurgeryError
@@ -220,6 +223,7 @@ class Agent:
         except (AgentError, SurgeryError) as error:
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
             return
+        self._take_out(self._taken_out() - _brought(done))
         run = replace(run, status=status(done), installation=done, problem=self._problem(looked))
         if wants_restart(order, done, began, self._clock()):
             refusal = self._may_act(known, order)
@@ -237,6 +241,8 @@ class Agent:
         run = Run(order.id, RunKind.REVERT, began, RunStatus.IN_PROGRESS)
         self._journal.say(run, self._clock())
         try:
+            # First: nobody puts in again what is taken out, also where a process keeps it.
+            self._take_out(self._taken_out() | set(order.selection.include))
             _, looked = self._look()
             hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
             done = revert(order, hotpatches, self._surgery, lambda: self._may_act(known, order))
@@ -272,8 +278,15 @@ class Agent:
             self._surgery.stale(),
             reboot_pending=self._around.reboot_pending(),
         )
-        self._live(_in_force(assessment, hotpatches))
+        self._live(_in_force(assessment, hotpatches, self._taken_out()))
         return assessment, looked
+
+    def _taken_out(self) -> set[str]:
+        """Articles that were reverted and not installed since."""
+        return set(filter(None, self._journal.noted("taken out").split("\n")))
+
+    def _take_out(self, articles: set[str]) -> None:
+        self._journal.note("taken out", "\n".join(sorted(articles)))
 
     def _seen(self, looked: Looked) -> tuple[list[Available], dict[str, Seen]]:
         hotpatches = [one for one in looked.available if one.live is not None]
@@ -332,8 +345,20 @@ def next_assessment(last: float, every_s: float) -> float:
     return last + every_s * random.Random(last).uniform(0.95, 1.0)
 
 
-def _in_force(assessment: Assessment, hotpatches: list[Available]) -> list[bytes]:
+def _brought(done: Installation) -> set[str]:
+    """Articles that went into a process, or that none needed any more."""
+    return {
+        patch.article
+        for patch in done.patches
+        if patch.state is InstallationState.INSTALLED
+        or any(process.kind == OutcomeKind.APPLIED.value for process in patch.processes)
+    }
+
+
+def _in_force(
+    assessment: Assessment, hotpatches: list[Available], taken_out: set[str]
+) -> list[bytes]:
     """The files of those that any process has, or that no process needs any more."""
     patched = {patch.article for patch in assessment.patches if patch.patched}
-    wanted = patched | set(assessment.installed)
+    wanted = (patched | set(assessment.installed)) - taken_out
     return [one.data for one in hotpatches if one.live and one.live.article in wanted]

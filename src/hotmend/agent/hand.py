@@ -24,7 +24,7 @@ from hotmend.agent.errors import AgentError
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}(:[a-z0-9]+)?")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+:~-]{0,100}")
 _MOST = 1 << 16
-_MEANWHILE_S = 1.0
+_MEANWHILE_S = 0.05
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _LOCK = Path("/run/hotmend-hand.lock")
 _MARK = "# written by the Hotmend agent while it installs: no service is restarted"
@@ -51,8 +51,8 @@ class Commands:
 
 
 class Hand:
-    """As the worker sees it. ``meanwhile``: called each second that an answer takes: an
-    installation may take minutes, and what was hotpatched before is watched all the same."""
+    """As the worker sees it. ``meanwhile``: called again and again while an answer is waited for:
+    an installation may take minutes."""
 
     def __init__(self, connection: socket.socket, pid: int) -> None:
         self._connection = connection

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +15,7 @@ from hotmend.agent.errors import AgentError
 from hotmend.release.classification import Classification
 
 _PATIENCE_S = 120
+_MEANWHILE_S = 0.05
 # Inst libxml2 [2.9.14+dfsg-1.3~deb12u5] (2.9.14+dfsg-1.3~deb12u6 Debian-Security:12/… [amd64])
 _INST = re.compile(r"Inst (?P<name>\S+) \[(?P<old>[^\]]+)\] \((?P<new>\S+) (?P<origin>[^)]*)\)")
 _SECURITY = re.compile(r"\b(Debian-Security:|\S+-security\b)")
@@ -41,22 +45,56 @@ class Packages(Protocol):
 
 
 class Debian:
-    """dpkg-query and apt-get."""
+    """dpkg-query and apt-get. ``meanwhile``: called again and again while they are waited for."""
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._meanwhile = meanwhile
 
     def installed(self) -> dict[str, str]:
-        lines = _output("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n")
+        lines = self._output(
+            "dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n"
+        )
         rows = [line.split() for line in lines.splitlines()]
         return {row[1]: row[2] for row in rows if len(row) == 3 and row[0] == "installed"}
 
     def upgrades(self) -> list[Upgrade]:
         return simulated(
-            _output("apt-get", "-s", "-qq", "-o", "Debug::NoLocking=true", "dist-upgrade")
+            self._output("apt-get", "-s", "-qq", "-o", "Debug::NoLocking=true", "dist-upgrade")
         )
 
     def files(self, name: str) -> frozenset[str]:
-        paths = _output("dpkg-query", "-L", name).splitlines()
+        paths = self._output("dpkg-query", "-L", name).splitlines()
         # /lib is a link to /usr/lib; processes map the latter.
         return frozenset(os.path.realpath(path) for path in paths if path.startswith("/"))
+
+    def _output(self, *words: str) -> str:
+        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        try:
+            with subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=environment,
+            ) as process:
+                said, complained = self._ended(process, words[0])
+        except OSError as error:
+            raise AgentError(f"{words[0]}: {error}") from None
+        if process.returncode:
+            raise AgentError(f"{words[0]} failed: {complained.strip()[-300:]}")
+        return said
+
+    def _ended(self, process: subprocess.Popen[str], name: str) -> tuple[str, str]:
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return process.communicate(timeout=_MEANWHILE_S)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline:
+                    process.kill()
+                    raise AgentError(f"{name} did not end within {_PATIENCE_S} s") from None
+            self._meanwhile()
 
 
 class NoPackages:
@@ -72,13 +110,9 @@ class NoPackages:
         return frozenset()
 
 
-def found() -> Packages:
-    """What this machine has."""
-    try:
-        _output("dpkg-query", "--version")
-    except AgentError:
-        return NoPackages()
-    return Debian()
+def found(meanwhile: Callable[[], None]) -> Packages:
+    """What this machine has; ``meanwhile``: see Debian."""
+    return Debian(meanwhile) if shutil.which("dpkg-query") else NoPackages()
 
 
 def simulated(text: str) -> list[Upgrade]:
@@ -89,19 +123,3 @@ def simulated(text: str) -> list[Upgrade]:
         kind = Classification.SECURITY if security else Classification.OTHER
         upgrades.append(Upgrade(match["name"], match["old"], match["new"], kind))
     return upgrades
-
-
-def _output(*words: str) -> str:
-    try:
-        done = subprocess.run(
-            words,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE_S,
-            env=os.environ | {"LC_ALL": "C.UTF-8"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise AgentError(f"{words[0]}: {error}") from None
-    if done.returncode:
-        raise AgentError(f"{words[0]} failed: {done.stderr.strip()[-300:]}")
-    return done.stdout

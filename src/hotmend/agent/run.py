@@ -93,11 +93,16 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         def in_force(files: list[bytes]) -> None:
             live[:] = files
 
+        def meanwhile() -> None:
+            """What does not wait for an order: new processes, and how the machine is."""
+            next(rounds)
+            health.turn()
+
         agent = Agent(
             journal,
             surgery,
             hands,
-            packages.found(),
+            packages.found(meanwhile),
             around,
             in_force,
             assess_every_s=settings.assess_every_s,
@@ -105,7 +110,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         agent.begin()
         probes = ProbeRounds(settings.probes)
         health = HealthWatch(journal, surgery, MachineSenses(Ledger(), exits, probes), settings)
-        hands.meanwhile = health.turn
+        hands.meanwhile = meanwhile
         threading.Thread(target=exits.listen, name="exits", daemon=True).start()
         probes.begin()
         news = threading.Event()
@@ -130,12 +135,13 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
                 health.verify()  # before what somebody took out is put in again
                 attempt()
 
-        for _ in watch(_Impatient(source), attempt, everything):
+        rounds = watch(_Impatient(source), attempt, everything)
+        while True:
+            meanwhile()
             while agent.turn():
                 health.look()
                 health.verify()
                 news.set()
-            health.turn()
 
 
 class _Impatient:
