@@ -1,6 +1,6 @@
 """The portal with many machines: server time and bytes of each page, filters and search included.
 
-    scripts/bench portal [--machines 10000] [--database URL]
+    scripts/bench portal [--machines 10000] [--postgres | --database URL]
 
 The machines are simulated rows, put straight into the tables; requests go over loopback TLS, one
 after the other, to a real server. Each page is asked for ``--rounds`` times.
@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import quantiles
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from urllib.parse import quote
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from portal import browser, fleet, pages
+from server import postgres
 from server.conftest import serving
 
 GOAL_MS, GOAL_BYTES = 300.0, 200 << 10
@@ -29,8 +31,14 @@ def main() -> None:
     parser.add_argument("--machines", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--database", default="")
+    parser.add_argument("--postgres", action="store_true", help="on a cluster of its own")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), asked.database) as plane:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        database = asked.database
+        if asked.postgres:
+            database = stack.enter_context(postgres.running(folder / "cluster"))
+        plane = stack.enter_context(serving(folder, database))
         began = time.monotonic()
         pages.prepare(plane, asked.machines)
         print(f"{asked.machines} simulated machines in {time.monotonic() - began:.0f} s")
@@ -40,6 +48,7 @@ def main() -> None:
             "search nothing": "/portal/machines?search=nothing",
             "by state": "/portal/machines?state=restart",
             "by updates": "/portal/machines?updates=reboot",
+            "by hotpatch": "/portal/machines?hotpatch=Pending+Evaluation",
             "by region": "/portal/machines?region=eastasia",
             "by patch": f"/portal/machines?missing={quote(fleet.EXPAT)}",
             "half way": "/portal/machines?after="

@@ -23,6 +23,7 @@ from hotmend.model.agent_messages import (
     Selection,
     StaleProcess,
 )
+from hotmend.server.arm import listing
 from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import compliance as compliance_table
@@ -56,7 +57,7 @@ PATCHES = (
     ),
     AvailablePatch("tzdata=2026c", "tzdata 2026c", "2026c", "Other", "CanRequestReboot", False),
 )
-_MANY = 2000
+_MANY, _AT_ONCE = 2000, 500
 
 
 def fill(connection: Connection, subscription: str, count: int, now: float, seed: int = 7) -> None:
@@ -71,6 +72,9 @@ def fill(connection: Connection, subscription: str, count: int, now: float, seed
         for table, found in rows.items():
             if found:
                 connection.execute(insert(table), found)
+        keys = [row["key"] for row in rows[resources]]
+        for part in range(0, len(keys), _AT_ONCE):
+            listing.refresh(connection, keys[part : part + _AT_ONCE], now)
 
 
 def past(connection: Connection, subscription: str, count: int, now: float) -> None:

@@ -29,6 +29,7 @@ from hotmend.server.arm import (
     hybrid_machines,
     images,
     license_profiles,
+    listing,
     long_running,
     machine_actions,
     maintenance_configurations,
@@ -68,6 +69,7 @@ def app(control: Control) -> ASGIApp:
             asyncio.create_task(Notifying(control).run()),
             asyncio.create_task(control.log.run()),
             asyncio.create_task(_tidy(control)),
+            asyncio.create_task(listing.keep(control)),
         ]
         yield
         for task in tasks:

@@ -10,6 +10,7 @@ from functools import partial
 from sqlalchemy import Connection, bindparam, select, update
 
 from hotmend.model.agent_messages import Report, Reported, Run
+from hotmend.server.arm import listing
 from hotmend.server.control import Control
 from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.audit import Said
@@ -91,33 +92,40 @@ def written(
     told = [(machine, report.health) for _, machine, report in fresh if report.health is not None]
     if told:
         machines.set_health(connection, told, now)
+    changed = {machine for _, machine, report in fresh if report.facts is not None}
     answers = [_LATE] * len(heard)
     for place, *_ in fresh:
         answers[place] = _TAKEN
     said = [(place, machine, report.run) for place, machine, report in fresh if report.run]
-    for place, because in zip(
-        (place for place, *_ in said), _noted(connection, said, now), strict=True
-    ):
+    becauses, assessed = _noted(connection, said, now)
+    for (place, *_), because in zip(said, becauses, strict=True):
         answers[place] = Reported(not because, because)
     if newest:
         rows = [{"machine": m, "number": n, "now": now} for m, n in newest.items()]
         connection.execute(_NOTE, rows)
+    if changed | assessed:
+        listing.refresh_agents(connection, sorted(changed | assessed), now)
     return answers
 
 
-def _noted(connection: Connection, said: Sequence[tuple[int, str, Run]], now: float) -> list[str]:
-    """Why each run is not kept, "" where it is. Their ends are written down."""
+def _noted(
+    connection: Connection, said: Sequence[tuple[int, str, Run]], now: float
+) -> tuple[list[str], set[str]]:
+    """(why each run is not kept, "" where it is; machines that were assessed). The ends of runs are
+    written down."""
     if not said:
-        return []
+        return [], set()
     answers = runs.note_all(connection, [(machine, run) for _, machine, run in said], now)
     ended = [
         (machine, run)
         for (_, machine, run), because in zip(said, answers, strict=True)
         if not because and run.finished is not None
     ]
+    assessed = set()
     for machine, run in ended:
         if run.assessment is not None:
             compliance.note(connection, machine, run.assessment, now)
+            assessed.add(machine)
     entries = [Said(m, f"{run.kind.value} {run.status.value}", run.id, {}) for m, run in ended]
     audit.append_all(connection, now, entries)
-    return answers
+    return answers, assessed

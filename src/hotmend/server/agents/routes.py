@@ -30,6 +30,7 @@ from hotmend.model.agent_messages import (
     Report,
 )
 from hotmend.server.agents.batch import ReportBatch
+from hotmend.server.arm import listing
 from hotmend.server.arm.machine_support import CONNECTED
 from hotmend.server.certificates import agent_certificate
 from hotmend.server.control import Control
@@ -142,6 +143,7 @@ def _enrol(control: Control, connection: Connection, message: Enrol) -> Enrolled
     _make_resource(connection, identifier, location, message, now)
     machines.add(connection, machine, identifier.key, message.facts, now, message.simulated)
     standing.place(connection, identifier)
+    listing.refresh(connection, [identifier.key], now)
     audit.append(connection, now, "code", "enrol", str(identifier), {"machine": machine})
     key = base64.b64encode(control.log.public).decode()
     return Enrolled(machine, str(identifier), certificate.decode(), key)

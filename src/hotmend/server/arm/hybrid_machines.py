@@ -11,7 +11,14 @@ from sqlalchemy import Connection
 
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import common_routes, groups, hybrid_view, machine_support, patch_settings
+from hotmend.server.arm import (
+    common_routes,
+    groups,
+    hybrid_view,
+    listing,
+    machine_support,
+    patch_settings,
+)
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged
 from hotmend.server.arm.common_routes import GROUP
@@ -109,8 +116,10 @@ def written(
     }
     check_place(identifier, before, body["location"])
     _check_settings(body)
-    resource = resources.put(connection, identifier, body, control.clock())
+    now = control.clock()
+    resource = resources.put(connection, identifier, body, now)
     standing.place(connection, identifier)
+    listing.refresh(connection, [identifier.key], now)
     return resource
 
 

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from hotmend.fleet import hotpatch_status, support
-from hotmend.server.arm import machine_support
+from hotmend.server.arm import listing, machine_support
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, object_in
 from hotmend.server.arm.hybrid_machines import PATH, TYPE
@@ -50,6 +50,7 @@ def router(control: Control, access: Access) -> APIRouter:
             body = merged(resource.body, {"properties": {"licenseProfile": None}})
             body["properties"]["licenseProfile"] = profile
             resources.put(connection, identifier, body, control.clock())
+            listing.refresh(connection, [identifier.key], control.clock())
             # As it was written, before any machine can have heard of it.
             return _shown(resource, profile, None)
 
@@ -102,6 +103,7 @@ def router(control: Control, access: Access) -> APIRouter:
             resource = found(connection, identifier)
             body = merged(resource.body, {"properties": {"licenseProfile": None}})
             resources.put(connection, identifier, body, control.clock())
+            listing.refresh(connection, [identifier.key], control.clock())
 
         control.database.write(work)
         return Response(status_code=204)

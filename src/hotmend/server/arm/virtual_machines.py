@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from hotmend.fleet import support
 from hotmend.fleet.regions import normalised
 from hotmend.model.agent_messages import RunKind
-from hotmend.server.arm import common_routes, groups, patch_settings
+from hotmend.server.arm import common_routes, groups, listing, patch_settings
 from hotmend.server.arm.access import Access
 from hotmend.server.arm.bodies import PatchBody, ResourceBody, content, merged, without_secrets
 from hotmend.server.arm.common_routes import GROUP
@@ -114,6 +114,7 @@ def written(
     check_place(identifier, before, body["location"])
     resource = resources.put(connection, identifier, body, now)
     standing.place(connection, identifier)
+    listing.refresh(connection, [identifier.key], now)
     return resource, before is None
 
 

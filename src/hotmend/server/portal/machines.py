@@ -10,24 +10,22 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from hotmend.fleet import hotpatch_status, orchestration, support
+from hotmend.fleet import orchestration, support
+from hotmend.fleet.hotpatch_status import HotpatchStatus
 from hotmend.fleet.regions import known as regions
-from hotmend.model.agent_messages import Facts, RunKind
-from hotmend.server.arm import hybrid_view, machine_support, patch_settings
+from hotmend.model.agent_messages import RunKind
+from hotmend.server.arm import listing, machine_support, patch_settings
 from hotmend.server.arm.instance_view import SILENT_AFTER_S
 from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit
-from hotmend.server.resource_id import parsed
 from hotmend.server.storage import inventory, maintenance, runs
 from hotmend.server.storage.inventory import Listed, Updates, Wanted
-from hotmend.server.storage.machines import Machine
-from hotmend.server.storage.resources import Resource
 from hotmend.server.storage.runs import Kept
 
 READ = "Hotmend.Fleet/machines/read"
 PAGE = 50
 _EXPORT = 5000
-_FILTERS = ("search", "kind", "region", "state", "updates", "os", "missing")
+_FILTERS = ("search", "kind", "region", "state", "updates", "os", "missing", "hotpatch")
 COLUMNS = (
     *("Name", "Update status", "Operating system", "Resource type", "Hotpatch status"),
     *("Patch orchestration", "Periodic assessment", "Associated schedules", "Status"),
@@ -65,8 +63,8 @@ def listed(visit: Visit) -> Response:
         found = inventory.page(
             connection, scopes, wanted, visit.now, PAGE + 1, visit.asked("after", 1024)
         )
-        counts = inventory.counts(connection, scopes, wanted, visit.now)
-        places = inventory.places(connection, scopes, visit.now)
+        counts = inventory.counts(connection, scopes, wanted)
+        places = inventory.places(connection, scopes)
         rows = _rows(visit, found[:PAGE])
     return visit.draw(
         "machines.html",
@@ -78,6 +76,7 @@ def listed(visit: Visit) -> Response:
         more=found[PAGE - 1].key if len(found) > PAGE else "",
         regions=regions(),
         updates=list(Updates),
+        hotpatches=list(HotpatchStatus),
         filtered=any(vars(wanted).values()),
     )
 
@@ -103,21 +102,6 @@ def path_of(machine: str) -> str:
     return f"/portal/machines/{words[2]}/{words[4]}/{kind}/{words[8]}"
 
 
-def hotpatch_of(machine: Listed, agent: Machine | None, assessed: Kept | None) -> str:
-    """In the words of Azure's portal."""
-    resource = Resource(parsed(machine.resource), machine.body, 0.0, 0.0)
-    if machine.kind == machine_support.CONNECTED.lower():
-        return hybrid_view.label(resource, agent, assessed).value
-    facts = agent.facts if agent is not None else None
-    row = machine_support.row(machine.kind, machine.body, facts, support.shipped())
-    properties = machine.body["properties"]
-    settings = patch_settings.settings_of(properties)
-    linux = facts is not None and machine_support.os_type(facts) == "Linux"
-    # There is no switch for Linux: where it is supported, it is on.
-    wanted = settings.get("enableHotpatching", linux) is True
-    return hotpatch_status.of_virtual_machine(row, wanted, assessed is not None).value
-
-
 def _rows(visit: Visit, found: list[Listed]) -> list[Row]:
     ids = [machine.id for machine in found if machine.id is not None]
     with visit.reading() as connection:
@@ -131,9 +115,7 @@ def _rows(visit: Visit, found: list[Listed]) -> list[Row]:
 
 def row_of(one: Listed, assessed: Kept | None, schedules: int, now: float) -> Row:
     """A line of the list; ``assessed``: its last assessment."""
-    agent = None
-    if one.id is not None and one.facts is not None and one.seen is not None:
-        agent = Machine(one.id, one.key, Facts(**one.facts), one.simulated, one.seen)
+    agent = listing.agent_of(one)
     settings = patch_settings.settings_of(one.body["properties"])
     platform = settings.get("automaticByPlatformSettings") or {}
     bypass = platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True
@@ -148,7 +130,7 @@ def row_of(one: Listed, assessed: Kept | None, schedules: int, now: float) -> Ro
         machine=one,
         path=path_of(one.resource),
         os=os,
-        hotpatch=hotpatch_of(one, agent, assessed),
+        hotpatch=listing.hotpatch_of(one, assessed),
         orchestration=orchestration.label(str(settings.get("patchMode", "")), bypass),
         assessment="Enabled"
         if settings.get("assessmentMode") == "AutomaticByPlatform"

@@ -30,10 +30,10 @@ def routes(portal: Portal) -> list[BaseRoute]:
 def overview(visit: Visit) -> Response:
     now, scopes = visit.now, visit.scopes(READ)
     with visit.reading() as connection:
-        numbers = compliance.numbers(connection, scopes, now)
+        numbers = compliance.numbers(connection, inventory.within(scopes))
         days = compliance.days(connection, scopes, now - DAYS * _DAY_S)
         missing = compliance.most_missing(connection, scopes, _MOST_MISSING)
-        counts = inventory.counts(connection, scopes, Wanted(), now)
+        counts = inventory.counts(connection, scopes, Wanted())
         opened = rollouts.listed(connection, open_only=True)
     today = datetime.fromtimestamp(now, UTC).date()
     entries = coming(visit, today)

@@ -20,7 +20,7 @@ from hotmend.server.portal.machines import READ
 from hotmend.server.portal.overview import DAYS, STATES
 from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit
-from hotmend.server.storage import adoption, compliance, rollouts
+from hotmend.server.storage import adoption, compliance, inventory, rollouts
 from hotmend.server.storage.compliance import Missing, Numbers, State
 
 _ROLLOUTS = 12
@@ -38,7 +38,7 @@ def routes(portal: Portal) -> list[BaseRoute]:
 def reports(visit: Visit) -> Response:
     scopes = visit.scopes(READ)
     with visit.reading() as connection:
-        numbers = compliance.numbers(connection, scopes, visit.now)
+        numbers = compliance.numbers(connection, inventory.within(scopes))
         days = compliance.days(connection, scopes, visit.now - DAYS * 86400.0)
         known = []
         if visit.may("Hotmend.Fleet/rollouts/read"):
@@ -63,7 +63,7 @@ def vex(visit: Visit) -> Response:
     """What is live in the fleet, as OpenVEX: scanners cannot see memory."""
     scopes = visit.scopes(READ)
     with visit.reading() as connection:
-        numbers = compliance.numbers(connection, scopes, visit.now)
+        numbers = compliance.numbers(connection, inventory.within(scopes))
         missing = {m.article: m for m in compliance.most_missing(connection, scopes, 10_000)}
     now = datetime.fromtimestamp(visit.now, UTC)
     document = openvex(list(findings(visit, missing, numbers)), visit.control.base_url, now)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -19,7 +18,6 @@ from hotmend.fleet.regions import pair_keys, pairs
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.settings import about
 from hotmend.fleet.turn import TurnState
-from hotmend.fleet.waiting import Waiting
 from hotmend.server.errors import ArmError
 from hotmend.server.identity import approvals
 from hotmend.server.portal.machines import path_of
@@ -27,9 +25,8 @@ from hotmend.server.portal.portal import HEADERS, Portal
 from hotmend.server.portal.visit import Visit, elsewhere, visit
 from hotmend.server.rollouts import people, why
 from hotmend.server.rollouts.moment import Moment
-from hotmend.server.storage import adoption, rollouts
+from hotmend.server.storage import adoption, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
-from hotmend.server.storage.tables import machines, turns
 
 READ = "Hotmend.Fleet/rollouts/read"
 VERBS = (*people.DEEDS, "exclude")
@@ -87,10 +84,8 @@ def board(looker: Visit) -> Response:
     with looker.reading() as connection:
         known = _found(connection, looker.request.path_params["rollout"])
         phases = _phases(connection, known)
-        rows = _turns(connection, known, state, after)
-        reasons: dict[str, Waiting | None] = {
-            row.machine: why.why(connection, known, row.machine, moment) for row in rows[:_PAGE]
-        }
+        rows = turns.page(connection, known.id, TurnState(state), after, _PAGE + 1)
+        reasons = why.several(connection, known, [row.machine for row in rows[:_PAGE]], moment)
         curve = adoption.curve(connection, known)
         asked = {
             verb: approvals.waiting(connection, f"rollout {what}", known.id, looker.now)
@@ -152,21 +147,6 @@ def _totals(connection: Connection, known: Rollout) -> dict[str, int]:
     for _, state, count in rollouts.tally(connection, known.id):
         found[state] += count
     return found
-
-
-def _turns(connection: Connection, known: Rollout, state: str, after: str) -> list[Row[Any]]:
-    rows = connection.execute(
-        select(turns, machines.c.resource, machines.c.host, machines.c.simulated)
-        .join(machines, machines.c.id == turns.c.machine, isouter=True)
-        .where(
-            turns.c.rollout == known.id,
-            turns.c.state == TurnState(state).value,
-            turns.c.machine > after,
-        )
-        .order_by(turns.c.machine)
-        .limit(_PAGE + 1)
-    )
-    return list(rows)
 
 
 def _found(connection: Connection, identifier: str) -> Rollout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,17 +25,28 @@ from hotmend.server.storage.tables import machines, turns
 
 def why(connection: Connection, rollout: Rollout, machine: str, moment: Moment) -> Waiting | None:
     """None when it does not wait, or has no turn in the rollout."""
-    row = connection.execute(
+    return several(connection, rollout, [machine], moment).get(machine)
+
+
+def several(
+    connection: Connection, rollout: Rollout, wanted: Sequence[str], moment: Moment
+) -> dict[str, Waiting | None]:
+    """As ``why``, of those of some machines that have a turn in the rollout."""
+    rows = connection.execute(
         select(turns, machines.c.seen)
         .join(machines, machines.c.id == turns.c.machine)
-        .where(turns.c.rollout == rollout.id, turns.c.machine == machine)
-    ).first()
-    if row is None:
-        return None
+        .where(turns.c.rollout == rollout.id, turns.c.machine.in_(wanted))
+    ).all()
+    flying = admission.flying(connection, rollout.id) if rows else {}
+    return {row.machine: _why(connection, rollout, row, flying, moment) for row in rows}
+
+
+def _why(
+    connection: Connection, rollout: Rollout, row: Any, flying: Mapping[Cell, int], moment: Moment
+) -> Waiting | None:
     settings = rollout.settings
     now = datetime.fromtimestamp(moment.now, UTC)
     clock, window = zone(row.time_zone), Window(settings.window_opens, settings.window_closes)
-    flying = admission.flying(connection, rollout.id)
     group = groups.get(connection, row.group)
     most = settings.most(rollout.size)
     case = Case(

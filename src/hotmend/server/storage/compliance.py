@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, case, delete, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.model.agent_messages import Assessment, Needs
-from hotmend.server.storage.tables import compliance, exposure, machines, missing
+from hotmend.server.storage.tables import compliance, exposure, listing, machines, missing
 
 FRESH_S = 7 * 86400.0  # Update Manager's "not assessed in 7 days"
 HEARD_S = 3600.0
@@ -138,20 +138,18 @@ def within(scopes: Sequence[str]) -> ColumnElement[bool]:
     return or_(*(or_(key == p, key.startswith(f"{p}/", autoescape=True)) for p in places))
 
 
-def numbers(connection: Connection, scopes: Sequence[str], now: float) -> Numbers:
-    """Of the machines in ``scopes``."""
-    standing = state(now).label("standing")
-    old = compliance.c.waiting + compliance.c.restart
-    columns = (old, compliance.c.restart, compliance.c.live, compliance.c.unexamined)
+def numbers(connection: Connection, where: ColumnElement[bool]) -> Numbers:
+    """Of the machines with an agent for which ``where``, a condition on ``listing``, holds."""
+    state, updates = listing.c.state, listing.c.updates  # grouped as the index has them
+    columns = (listing.c.vulnerable, listing.c.restart, listing.c.live, listing.c.unexamined)
     found = connection.execute(
-        select(standing, func.count(), *(func.coalesce(func.sum(c), 0) for c in columns))
-        .select_from(machines.outerjoin(compliance, compliance.c.machine == machines.c.id))
-        .where(within(scopes))
-        .group_by(standing)
+        select(state, updates, func.count(), *map(func.sum, columns))
+        .where(listing.c.machine.is_not(None), where)
+        .group_by(state, updates)
     ).all()
-    sums = [sum(row[at] for row in found if row[0] != State.UNKNOWN) for at in (2, 3, 4, 5)]
+    sums = [sum(row[at] for row in found if row[0] != State.UNKNOWN) for at in (3, 4, 5, 6)]
     return Numbers(
-        {one: sum(row[1] for row in found if row[0] == one) for one in State},
+        {one: sum(row[2] for row in found if row[0] == one) for one in State},
         *map(int, sums),
     )
 
@@ -161,16 +159,10 @@ def most_missing(
 ) -> list[Missing]:
     """Patches by how many machines miss them; ``article``: only that one."""
     count = func.count().label("count")
+    columns = (missing.c.article, missing.c.classification, missing.c.hotpatch)
     wanted = (
-        select(
-            missing.c.article,
-            func.min(missing.c.name),
-            missing.c.classification,
-            missing.c.hotpatch,
-            count,
-            func.sum(missing.c.outdated),
-        )
-        .group_by(missing.c.article, missing.c.classification, missing.c.hotpatch)
+        select(*columns, count, func.sum(missing.c.outdated).label("outdated"))
+        .group_by(*columns)
         .order_by(count.desc(), missing.c.article)
         .limit(most)
     )
@@ -178,9 +170,22 @@ def most_missing(
         wanted = wanted.join(machines, machines.c.id == missing.c.machine).where(within(scopes))
     if article:
         wanted = wanted.where(missing.c.article == article)
+    # Counted by the index alone; names are looked up for what is shown.
+    found, one = wanted.subquery(), missing.alias()
+    name = select(one.c.name).where(one.c.article == found.c.article)
+    name = name.order_by(one.c.classification, one.c.hotpatch, one.c.outdated).limit(1)
+    named = select(found, name.scalar_subquery().label("name"))
+    rows = connection.execute(named.order_by(found.c.count.desc(), found.c.article))
     return [
-        Missing(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]))
-        for row in connection.execute(wanted)
+        Missing(
+            row.article,
+            row.name,
+            row.classification,
+            row.hotpatch,
+            row._mapping["count"],
+            int(row.outdated),
+        )
+        for row in rows
     ]
 
 
@@ -189,16 +194,15 @@ def sample(connection: Connection, now: float) -> None:
     hour = int(now // 3600)
     stale = (exposure.c.hour == hour) | (exposure.c.hour < hour - KEPT_HOURS)
     connection.execute(delete(exposure).where(stale))
-    standing = state(now)
-    old = case((known(now), compliance.c.waiting + compliance.c.restart), else_=0)
-    counts = [func.sum(case((standing == one.value, 1), else_=0)) for one in State]
+    old = case((listing.c.state == State.UNKNOWN.value, 0), else_=listing.c.vulnerable)
+    counts = [func.sum(case((listing.c.state == one.value, 1), else_=0)) for one in State]
     columns = ("hour", "owner", "vulnerable", *(one.value for one in State))
     connection.execute(
         insert(exposure).from_select(
             columns,
-            select(func.max(hour), machines.c.owner, func.sum(old), *counts)
-            .select_from(machines.outerjoin(compliance, compliance.c.machine == machines.c.id))
-            .group_by(machines.c.owner),
+            select(func.max(hour), listing.c.owner, func.sum(old), *counts)
+            .where(listing.c.machine.is_not(None))
+            .group_by(listing.c.owner),
         )
     )
 

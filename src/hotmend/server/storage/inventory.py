@@ -1,20 +1,36 @@
 """Machines as a list that people filter and search: with an agent or without, page by page.
 
 The whole is never read: a page costs what a page has, and the next one begins behind its last key.
+What is filtered, searched and counted has a narrow table of its own (``listing``), which is brought
+up to date with each change of a machine, and once a minute with what only time has changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, case, func, or_, select, true
+from sqlalchemy import (
+    Column,
+    Connection,
+    Row,
+    Select,
+    String,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
+from hotmend.fleet.hotpatch_status import HotpatchStatus
 from hotmend.server.storage import compliance as standing
-from hotmend.server.storage.tables import compliance, machines, missing, resources
+from hotmend.server.storage.tables import compliance, listing, machines, missing, resources
 
 KINDS = ("microsoft.compute/virtualmachines", "microsoft.hybridcompute/machines")
 _JOINED = resources.outerjoin(machines, machines.c.resource == resources.c.key).outerjoin(
@@ -43,6 +59,7 @@ class Wanted:
     updates: str = ""
     os: str = ""
     missing: str = ""
+    hotpatch: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,11 +103,11 @@ class Listed:
 
 
 def within(scopes: Sequence[str]) -> ColumnElement[bool]:
-    """Resources in ``scopes``: beginnings of ids, / for all."""
+    """Machines in ``scopes``: beginnings of resource ids, / for all."""
     if any(not scope.strip("/") for scope in scopes):
         return true()
     places = [scope.lower().rstrip("/") for scope in scopes]
-    key = resources.c.key
+    key = listing.c.key
     return or_(*(or_(key == p, key.startswith(f"{p}/", autoescape=True)) for p in places))
 
 
@@ -103,55 +120,82 @@ def page(
     after: str = "",
 ) -> list[Listed]:
     """At most ``most`` machines behind the key ``after``, in the order of their keys."""
-    statement = _narrowed(_lines(now), scopes, wanted, now)
-    statement = statement.where(resources.c.key > after).order_by(resources.c.key).limit(most)
-    return [_listed(row) for row in connection.execute(statement)]
+    found = _narrowed(select(listing.c.key), scopes, wanted).where(listing.c.key > after)
+    keys = connection.execute(found.order_by(listing.c.key).limit(most)).scalars().all()
+    return of_keys(connection, keys, now)
+
+
+def of_keys(connection: Connection, keys: Sequence[str], now: float) -> list[Listed]:
+    """Machines with those keys, in the order of their keys."""
+    wanted = _lines(now).where(resources.c.key.in_(keys)).order_by(resources.c.key)
+    return [_listed(row) for row in connection.execute(wanted)] if keys else []
 
 
 def one(connection: Connection, key: str, now: float) -> Listed:
     """The machine with that key, which must be there."""
-    return _listed(connection.execute(_lines(now).where(resources.c.key == key)).one())
+    return of_keys(connection, [key], now)[0]
 
 
-def counts(
-    connection: Connection, scopes: Sequence[str], wanted: Wanted, now: float
-) -> dict[Updates, int]:
+def counts(connection: Connection, scopes: Sequence[str], wanted: Wanted) -> dict[Updates, int]:
     """How many machines have each update status, of all that ``wanted`` leaves but for that."""
-    column = updates(now).label("updates")
-    every = select(column, func.count()).select_from(_JOINED)
-    statement = _narrowed(every, scopes, wanted, now, but_updates=True)
-    found = {row[0]: row[1] for row in connection.execute(statement.group_by(column))}
-    return {one: found.get(one.value, 0) for one in Updates}
+    columns = (listing.c.state, listing.c.updates)  # grouped as the index has them
+    every = _narrowed(select(*columns, func.count()), scopes, replace(wanted, updates=""))
+    found = dict.fromkeys(Updates, 0)
+    for _, status, number in connection.execute(every.group_by(*columns)):
+        found[Updates(status)] += number
+    return found
 
 
-def places(
-    connection: Connection, scopes: Sequence[str], now: float
-) -> list[tuple[str, str, dict[str, int]]]:
+def places(connection: Connection, scopes: Sequence[str]) -> list[tuple[str, str, dict[str, int]]]:
     """(region, zone, machines with an agent by state), in order."""
-    state = standing.state(now).label("state")
-    columns = (machines.c.region, machines.c.zone, state)
-    statement = (
-        select(*columns, func.count())
-        .select_from(machines.outerjoin(compliance, compliance.c.machine == machines.c.id))
-        .where(standing.within(scopes))
-        .group_by(*columns)
-    )
+    columns = (listing.c.state, listing.c.updates, listing.c.region, listing.c.zone)
     found: dict[tuple[str, str], dict[str, int]] = {}
-    for region, zone, word, number in connection.execute(statement):
-        found.setdefault((region, zone), {})[word] = number
+    for row in _with_an_agent(connection, scopes, columns):
+        states = found.setdefault((row.region, row.zone), {})
+        states[row.state] = states.get(row.state, 0) + row[-1]
     return [(*place, found[place]) for place in sorted(found)]
 
 
 def zones(connection: Connection, scopes: Sequence[str]) -> list[tuple[str, int]]:
     """(IANA name, machines by that clock), the most first."""
-    number = func.count().label("number")
-    statement = (
-        select(machines.c.time_zone, number)
-        .where(standing.within(scopes))
-        .group_by(machines.c.time_zone)
-        .order_by(number.desc(), machines.c.time_zone)
+    columns = (listing.c.state, listing.c.updates, listing.c.region, listing.c.zone)
+    found: dict[str, int] = {}
+    for row in _with_an_agent(connection, scopes, (*columns, listing.c.time_zone)):
+        found[row.time_zone] = found.get(row.time_zone, 0) + row[-1]
+    return sorted(found.items(), key=lambda zone: (-zone[1], zone[0]))
+
+
+def relist(
+    connection: Connection, keys: Sequence[str], hotpatch: Mapping[str, str], now: float
+) -> None:
+    """Bring the ``listing`` of machines, or of what is no machine any more, up to date.
+    ``hotpatch``: the statuses of those that are there."""
+    forget(connection, keys)
+    rows = connection.execute(_listing(now).where(resources.c.key.in_(keys))).mappings()
+    new = [
+        {**row, "words": _words(row["key"], row["words"]), "hotpatch": hotpatch[row["key"]]}
+        for row in rows
+    ]
+    if new:
+        connection.execute(insert(listing), new)
+
+
+def forget(connection: Connection, keys: Sequence[str]) -> None:
+    """They are listed no more."""
+    connection.execute(delete(listing).where(listing.c.key.in_(keys)))
+
+
+def passed_by(connection: Connection, now: float) -> list[str]:
+    """Keys of machines that are listed as what they are no more, since time has passed."""
+    wrong = or_(
+        listing.c.key.is_(None),
+        listing.c.state != standing.state(now),
+        listing.c.updates != updates(now),
+        listing.c.hotpatch == HotpatchStatus.PENDING.value,  # until the machine is heard from
     )
-    return [(row[0], row[1]) for row in connection.execute(statement)]
+    joined = _JOINED.outerjoin(listing, listing.c.key == resources.c.key)
+    wanted = select(resources.c.key).select_from(joined).where(resources.c.type.in_(KINDS), wrong)
+    return list(connection.execute(wanted).scalars())
 
 
 def updates(now: float) -> ColumnElement[str]:
@@ -165,38 +209,73 @@ def updates(now: float) -> ColumnElement[str]:
     )
 
 
+def _with_an_agent(
+    connection: Connection, scopes: Sequence[str], columns: tuple[Column[Any], ...]
+) -> Iterable[Row[Any]]:
+    """How many there are by ``columns``, which come as the index has them: nothing is sorted."""
+    wanted = select(*columns, func.count()).where(listing.c.machine.is_not(None), within(scopes))
+    return connection.execute(wanted.group_by(*columns))
+
+
 def _narrowed(
-    statement: Select[*tuple[Any, ...]],
-    scopes: Sequence[str],
-    wanted: Wanted,
-    now: float,
-    *,
-    but_updates: bool = False,
+    statement: Select[*tuple[Any, ...]], scopes: Sequence[str], wanted: Wanted
 ) -> Select[*tuple[Any, ...]]:
-    kinds = [wanted.kind] if wanted.kind in KINDS else KINDS
-    statement = statement.where(resources.c.type.in_(kinds), within(scopes))
+    statement = statement.where(within(scopes))
     if wanted.search:
         text = wanted.search.lower()
-        statement = statement.where(
-            or_(
-                resources.c.key.contains(text, autoescape=True),
-                func.lower(machines.c.host).contains(text, autoescape=True),
-            )
-        )
-    if wanted.region:
-        own = resources.c.body["location"].as_string()
-        nobody = and_(machines.c.id.is_(None), own == wanted.region)
-        statement = statement.where(or_(machines.c.region == wanted.region, nobody))
-    if wanted.os:
-        statement = statement.where(machines.c.facts["os_name"].as_string() == wanted.os)
-    if wanted.state:
-        statement = statement.where(standing.state(now) == wanted.state)
-    if wanted.updates and not but_updates:
-        statement = statement.where(updates(now) == wanted.updates)
+        statement = statement.where(listing.c.words.contains(text, autoescape=True))
+    for column, value in (
+        (listing.c.type, wanted.kind),
+        (listing.c.region, wanted.region),
+        (listing.c.os, wanted.os),
+        (listing.c.state, wanted.state),
+        (listing.c.updates, wanted.updates),
+        (listing.c.hotpatch, wanted.hotpatch),
+    ):
+        if value:
+            statement = statement.where(column == value)
     if wanted.missing:
         has = select(missing.c.machine).where(missing.c.article == wanted.missing)
-        statement = statement.where(machines.c.id.in_(has))
+        statement = statement.where(listing.c.machine.in_(has))
     return statement
+
+
+def _listing(now: float) -> Select[*tuple[Any, ...]]:
+    """All columns of ``listing`` but for the hotpatch status, with the host for its words; agents
+    write what they like."""
+    found = compliance.c
+    location = resources.c.body["location"].as_string()
+    os = machines.c.facts["os_name"].as_string()
+    columns: dict[str, ColumnElement[Any]] = {
+        "owner": resources.c.subscription,
+        "machine": machines.c.id,
+        "words": func.coalesce(machines.c.host, ""),
+        "region": _cut(func.coalesce(machines.c.region, location), listing.c.region),
+        "zone": func.coalesce(machines.c.zone, ""),
+        "time_zone": func.coalesce(machines.c.time_zone, ""),
+        "os": _cut(os, listing.c.os),
+        "state": standing.state(now),
+        "updates": updates(now),
+        "vulnerable": func.coalesce(found.waiting + found.restart, 0),
+        **{
+            column.name: func.coalesce(column, 0)
+            for column in (found.restart, found.live, found.unexamined)
+        },
+    }
+    named = (column.label(name) for name, column in columns.items())
+    wanted = select(resources.c.key, resources.c.type, *named).select_from(_JOINED)
+    return wanted.where(resources.c.type.in_(KINDS))
+
+
+def _words(key: str, host: str) -> str:
+    """By which people find a machine: its name and group, and its host's name if it has another."""
+    name, host = key.rpartition("/")[2], host.lower()
+    return " ".join((name, key.split("/")[4], *((host,) if host != name else ())))
+
+
+def _cut(text: ColumnElement[str], to: Column[str]) -> ColumnElement[str]:
+    assert isinstance(to.type, String) and to.type.length
+    return func.substr(func.coalesce(text, ""), 1, to.type.length)
 
 
 def _lines(now: float) -> Select[*tuple[Any, ...]]:

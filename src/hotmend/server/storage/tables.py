@@ -32,7 +32,7 @@ resources = Table(
     Column("body", JSON, nullable=False),
     Column("created", Float, nullable=False),
     Column("changed", Float, nullable=False),
-    Index("resources_of_a_type", "subscription", "type"),
+    Index("resources_of_a_type", "subscription", "type", "key"),
 )
 
 # Machines with an agent. ``heard``: the number of the last report that was accepted. Where a
@@ -158,6 +158,7 @@ turns = Table(
     Index("turns_by_state", "rollout", "state", "phase", "owner", "region", "zone"),
     Index("turns_of_a_machine", "machine", "state"),
     Index("turns_of_a_group", "group", "state", "domain"),
+    Index("turns_by_success", "rollout", "installed"),
 )
 
 # How a machine with an agent says it is, the last time it said so; ``told``: when we heard it.
@@ -228,7 +229,40 @@ missing = Table(
     Column("classification", String(32), nullable=False),
     Column("hotpatch", Boolean, nullable=False),
     Column("outdated", Integer, nullable=False),  # processes that run the old code
-    Index("missing_by_article", "article", "classification", "hotpatch", "outdated"),
+    Index("missing_by_article", "article", "classification", "hotpatch", "outdated", "machine"),
+)
+
+# Machines as people list, search and count them, with an agent (``machine``) or without: copied
+# from what is wide, so that a page reads what is narrow. ``state`` and ``updates``: as they were
+# when it was last looked at (``arm/listing.py``); numbers: of processes, 0 where nothing is known.
+listing = Table(
+    "listing",
+    metadata,
+    Column("key", String(1024), primary_key=True),  # of its resource
+    Column("type", String(128), nullable=False),
+    Column("owner", String(64), nullable=False),
+    Column("machine", String(36)),
+    Column("words", String(520), nullable=False),  # name, group and host, lower case: searched
+    Column("region", String(64), nullable=False),
+    Column("zone", String(8), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("os", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("updates", String(16), nullable=False),
+    Column("hotpatch", String(32), nullable=False),
+    Column("vulnerable", Integer, nullable=False),
+    Column("restart", Integer, nullable=False),
+    Column("live", Integer, nullable=False),
+    Column("unexamined", Integer, nullable=False),
+    sqlite_with_rowid=False,  # pages are read in the order of the keys
+)
+# All that is counted: the index alone is read, in the order in which it is counted.
+Index(
+    "listing_counted",
+    *(listing.c.state, listing.c.updates, listing.c.region, listing.c.zone, listing.c.time_zone),
+    *(listing.c.type, listing.c.os, listing.c.hotpatch, listing.c.owner, listing.c.machine),
+    *(listing.c.vulnerable, listing.c.restart, listing.c.live, listing.c.unexamined),
+    listing.c.words,
 )
 
 # How each owner's machines stood, once an hour.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.fleet.rollout import CANARIES
@@ -55,6 +55,21 @@ class Ended:
 def run_id(rollout: str, machine: str, attempt: int) -> str:
     """The same for the same attempt: an order that is given again is the same order."""
     return str(uuid.uuid5(_IDS, f"{rollout}/{machine}/{attempt}"))
+
+
+def page(
+    connection: Connection, rollout: str, state: TurnState, after: str, most: int
+) -> list[Row[Any]]:
+    """Turns in a state, with their machines as far as these are still there: at most ``most``
+    behind the machine ``after``."""
+    found = (
+        select(turns, machines.c.resource, machines.c.host, machines.c.simulated)
+        .join(machines, machines.c.id == turns.c.machine, isouter=True)
+        .where(turns.c.rollout == rollout, turns.c.state == state.value, turns.c.machine > after)
+        .order_by(turns.c.machine)
+        .limit(most)
+    )
+    return list(connection.execute(found))
 
 
 def make_canaries(connection: Connection, rollout: str, canaries: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("created", sa.Float, nullable=False),
         sa.Column("changed", sa.Float, nullable=False),
     )
-    op.create_index("resources_of_a_type", "resources", ["subscription", "type"])
+    op.create_index("resources_of_a_type", "resources", ["subscription", "type", "key"])
     op.create_table(
         "machines",
         sa.Column("id", sa.String(36), primary_key=True),
@@ -155,6 +155,7 @@ def upgrade() -> None:
         ("turns_by_state", ["rollout", "state", "phase", "owner", "region", "zone"]),
         ("turns_of_a_machine", ["machine", "state"]),
         ("turns_of_a_group", ["group", "state", "domain"]),
+        ("turns_by_success", ["rollout", "installed"]),
     ):
         op.create_index(name, "turns", columns)
     op.create_table(
@@ -203,9 +204,31 @@ def upgrade() -> None:
         sa.Column("hotpatch", sa.Boolean, nullable=False),
         sa.Column("outdated", sa.Integer, nullable=False),
     )
-    op.create_index(
-        "missing_by_article", "missing", ["article", "classification", "hotpatch", "outdated"]
+    of_missing = ["article", "classification", "hotpatch", "outdated", "machine"]
+    op.create_index("missing_by_article", "missing", of_missing)
+    op.create_table(
+        "listing",
+        sa.Column("key", sa.String(1024), primary_key=True),
+        sa.Column("type", sa.String(128), nullable=False),
+        sa.Column("owner", sa.String(64), nullable=False),
+        sa.Column("machine", sa.String(36)),
+        sa.Column("words", sa.String(520), nullable=False),
+        sa.Column("region", sa.String(64), nullable=False),
+        sa.Column("zone", sa.String(8), nullable=False),
+        sa.Column("time_zone", sa.String(64), nullable=False),
+        sa.Column("os", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("updates", sa.String(16), nullable=False),
+        sa.Column("hotpatch", sa.String(32), nullable=False),
+        sa.Column("vulnerable", sa.Integer, nullable=False),
+        sa.Column("restart", sa.Integer, nullable=False),
+        sa.Column("live", sa.Integer, nullable=False),
+        sa.Column("unexamined", sa.Integer, nullable=False),
+        sqlite_with_rowid=False,
     )
+    counted = ["state", "updates", "region", "zone", "time_zone", "type", "os", "hotpatch"]
+    counted += ["owner", "machine", "vulnerable", "restart", "live", "unexamined", "words"]
+    op.create_index("listing_counted", "listing", counted)
     op.create_table(
         "exposure",
         sa.Column("hour", sa.Integer, primary_key=True, autoincrement=False),
