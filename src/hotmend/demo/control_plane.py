@@ -38,14 +38,16 @@ class ControlPlane:
         self._words += ["--database", database] if database else []
         self._process: subprocess.Popen[bytes] | None = None
         self.tenant = self.client = self.secret = self.subscription = ""
+        self.link = ""
 
     @property
     def authority(self) -> Path:
         """What clients trust."""
         return self.data / "ca.pem"
 
-    def start(self) -> None:
-        """Until it answers. Raises DemoError."""
+    def start(self, *, first_admin: bool = False) -> None:
+        """Until it answers, with a principal of ours; with ``first_admin`` without anybody, but for
+        the ``link`` for whoever comes first. Raises DemoError."""
         log = self.folder / f"server-{self.base.rpartition(':')[2]}.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -58,7 +60,9 @@ class ControlPlane:
             if len(line.split()) == 2
         )
         self.subscription = said["subscription"]
-        if not self.client:
+        if first_admin:
+            self.link = next(word for word in log.read_text().split() if "/first-admin?" in word)
+        elif not self.client:
             name = f"demo {secrets.token_hex(4)}"
             printed = run(*self._words, "principal", "create", name, "--role", "admin").split()
             made = dict(zip(printed[::2], printed[1::2], strict=True))
@@ -185,11 +189,16 @@ class EnrolledAgent:
         """Read at each start, where it is there."""
         return self.folder / "agent.toml"
 
-    def enrol(self, machine: str) -> None:
-        """With a new code. Raises DemoError."""
+    def enrol(self, machine: str, code: str = "") -> None:
+        """With ``code``, or a new one. Raises DemoError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         words = ["--ca", str(self._plane.authority), "--root", str(self._root)]
-        words += ["--code", self._plane.code(machine), "--folder", str(self.folder / "agent")]
+        words += [
+            "--code",
+            code or self._plane.code(machine),
+            "--folder",
+            str(self.folder / "agent"),
+        ]
         run("enroll", self._plane.base, *words)
 
     def start(self) -> None:

@@ -34,13 +34,13 @@ def routes(control: Control) -> list[BaseRoute]:
     async def link(request: Request) -> Response:
         code = request.query_params.get("code", "")
         if not await _read(control, lambda c: first_admin.good(c, code, control.clock())):
-            return pages.sentence("This link is not known, was used, or is too old.", 403)
-        return pages.first_admin(code)
+            return pages.sentence(request, "This link is not known, was used, or is too old.", 403)
+        return pages.first_admin(request, code)
 
     async def become(request: Request) -> Response:
         form = await _form(request)
         if form is None:
-            return pages.sentence("This form did not come from here.", 403)
+            return pages.sentence(request, "This form did not come from here.", 403)
         code, name = form.get("code", ""), form.get("name", "")
 
         def work(connection: Connection) -> str:
@@ -50,26 +50,26 @@ def routes(control: Control) -> list[BaseRoute]:
         try:
             identifier = await _write(control, work)
         except ServerError as error:
-            return pages.first_admin(code, problem=str(error), status=400)
+            return pages.first_admin(request, code, problem=str(error), status=400)
         return await _in(control, identifier, name)
 
-    async def ask(_: Request) -> Response:
-        return pages.login(elsewhere=elsewhere)
+    async def ask(request: Request) -> Response:
+        return pages.login(request, elsewhere=elsewhere)
 
     async def login(request: Request) -> Response:
         form = await _form(request)
         if form is None:
-            return pages.sentence("This form did not come from here.", 403)
+            return pages.sentence(request, "This form did not come from here.", 403)
         name, place = form.get("name", ""), request.client.host if request.client else ""
         if not control.guesses.allowed(name, place, control.clock()):
             problem = "Too many tries; wait a quarter of an hour."
-            return pages.login(problem=problem, elsewhere=elsewhere, status=429)
+            return pages.login(request, problem=problem, elsewhere=elsewhere, status=429)
         secret = form.get("password", "")
         found = await _read(control, lambda c: principals.authenticated(c, name, secret))
         if found is None or not found.person:
             control.guesses.wrong(name, place)
             return pages.login(
-                problem="Name or password are wrong.", elsewhere=elsewhere, status=401
+                request, problem="Name or password are wrong.", elsewhere=elsewhere, status=401
             )
         return await _in(control, found.id, found.name)
 
@@ -78,7 +78,7 @@ def routes(control: Control) -> list[BaseRoute]:
         session = await _read(control, lambda c: sessions.found(c, value, control.clock()))
         form = await _form(request)
         if session is None or form is None or not session.meant(form.get("csrf", "")):
-            return pages.sentence("This form did not come from here.", 403)
+            return pages.sentence(request, "This form did not come from here.", 403)
         await _write(control, lambda c: sessions.end(c, value))
         response = RedirectResponse("/login", 303)
         sessions.take(response)
@@ -103,13 +103,13 @@ def _oidc(control: Control, provider: oidc.Provider) -> Mount:
         try:
             return await provider.begin(request)
         except ServerError as error:
-            return pages.sentence(str(error), 502)
+            return pages.sentence(request, str(error), 502)
 
     async def callback(request: Request) -> Response:
         try:
             somebody = await provider.ended(request)
         except ServerError as error:
-            return pages.sentence(str(error), 403)
+            return pages.sentence(request, str(error), 403)
         finally:
             request.session.clear()
 

@@ -1,35 +1,16 @@
-"""The pages at the door: log in, become the first admin. Jinja2 escapes what is put into them."""
+"""The pages at the door, in the browser's language: log in, become the first admin, a sentence."""
 
 from __future__ import annotations
 
-from jinja2 import Environment
+from functools import cache
+from typing import Any
+
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-_PAGE = Environment(autoescape=True).from_string(
-    """<!doctype html>
-<html lang="en" data-theme="auto">
-<meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Hotmend</title>
-<link rel="stylesheet" href="/portal/static/portal.css">
-<link rel="icon" href="/portal/static/mark.svg" type="image/svg+xml">
-<body class="door"><main class="card">
-<h1>Hotmend</h1>
-{% if problem %}<p class="alert" role="alert">{{ problem }}</p>{% endif %}
-{% if said %}<p>{{ said }}</p>{% endif %}
-{% if action %}
-<form method="post" action="{{ action }}">
-{% for name, value in hidden.items() %}<input type="hidden" name="{{ name }}" value="{{ value }}">
-{% endfor %}
-<p><label>Name <input name="name" autocomplete="username" required maxlength="200"></label>
-<p><label>Password <input name="password" type="password" required
- autocomplete="{{ autocomplete }}" maxlength="128"></label>
-<p><button class="first">{{ button }}</button>
-</form>
-{% endif %}
-{% if elsewhere %}<p><a href="{{ elsewhere }}">Log in with your organisation</a>{% endif %}
-</main></html>
-"""
-)
+from hotmend.server.portal.drawing import Drawing
+from hotmend.server.portal.words import asked_for
+
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -38,11 +19,16 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+_NOTHING: dict[str, Any] = {"problem": "", "sentence": "", "action": "", "elsewhere": ""}
 
 
-def login(*, problem: str = "", elsewhere: str = "", status: int = 200) -> HTMLResponse:
+def login(
+    request: Request, *, problem: str = "", elsewhere: str = "", status: int = 200
+) -> HTMLResponse:
     """``elsewhere``: where one logs in at an OpenID provider; "" for nowhere."""
-    content = _PAGE.render(
+    return _page(
+        request,
+        status,
         problem=problem,
         action="/login",
         hidden={},
@@ -50,22 +36,34 @@ def login(*, problem: str = "", elsewhere: str = "", status: int = 200) -> HTMLR
         button="Log in",
         elsewhere=elsewhere,
     )
-    return HTMLResponse(content, status, _HEADERS)
 
 
-def first_admin(code: str, *, problem: str = "", status: int = 200) -> HTMLResponse:
+def first_admin(
+    request: Request, code: str, *, problem: str = "", status: int = 200
+) -> HTMLResponse:
     """Name and password of the first admin."""
-    content = _PAGE.render(
+    return _page(
+        request,
+        status,
         problem=problem,
-        said="You will be this fleet's first admin.",
+        sentence="You will be this fleet's first admin.",
         action="/first-admin",
         hidden={"code": code},
         autocomplete="new-password",
         button="Become the first admin",
     )
+
+
+def sentence(request: Request, text: str, status: int = 200) -> HTMLResponse:
+    """A page that says one thing."""
+    return _page(request, status, sentence=text)
+
+
+def _page(request: Request, status: int, **values: Any) -> HTMLResponse:
+    content = _drawing().bare("door.html", asked_for(request), **{**_NOTHING, **values})
     return HTMLResponse(content, status, _HEADERS)
 
 
-def sentence(text: str, status: int = 200) -> HTMLResponse:
-    """A page that says one thing."""
-    return HTMLResponse(_PAGE.render(said=text), status, _HEADERS)
+@cache
+def _drawing() -> Drawing:
+    return Drawing()

@@ -154,6 +154,17 @@ _KINDS = {
 }
 _KIND = {word: kind for kind, words in _KINDS.items() for word in words}
 
+# What is said at the door (``identity/door.py``).
+DOOR = (
+    _("Log in"),
+    _("Become the first admin"),
+    _("You will be this fleet's first admin."),
+    _("This link is not known, was used, or is too old."),
+    _("This form did not come from here."),
+    _("Too many tries; wait a quarter of an hour."),
+    _("Name or password are wrong."),
+)
+
 
 def label(word: str) -> str:
     """``word`` itself where it has no label."""

@@ -119,9 +119,8 @@ def row_of(one: Listed, assessed: Kept | None, schedules: int, now: float) -> Ro
     settings = patch_settings.settings_of(one.body["properties"])
     platform = settings.get("automaticByPlatformSettings") or {}
     bypass = platform.get("bypassPlatformSafetyChecksOnUserSchedule") is True
-    row = machine_support.row(
-        one.kind, one.body, agent.facts if agent is not None else None, support.shipped()
-    )
+    facts = agent.facts if agent is not None else None
+    row = machine_support.row(one.kind, one.body, facts, support.shipped())
     if agent is not None:
         os = f"{agent.facts.os_name} {agent.facts.os_version}"
     else:

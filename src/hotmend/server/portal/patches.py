@@ -8,18 +8,23 @@ from starlette.routing import BaseRoute
 from hotmend.release import parity
 from hotmend.release.debian_catalogue import of_update
 from hotmend.server.errors import ArmError
-from hotmend.server.portal import shelf
+from hotmend.server.portal import disassembly, shelf
 from hotmend.server.portal.machines import READ
 from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit
 from hotmend.server.storage import adoption, compliance, rollouts
 
 _MOST = 200
-_MOST_FUNCTIONS = 500
+_MOST_FUNCTIONS = 300
+_MOST_LINES = 1000
 
 
 def routes(portal: Portal) -> list[BaseRoute]:
-    return [portal.page("/portal/patches", listed), portal.page("/portal/patch", one)]
+    return [
+        portal.page("/portal/patches", listed),
+        portal.page("/portal/patch", one),
+        portal.page("/portal/patch/function", function),
+    ]
 
 
 def listed(visit: Visit) -> Response:
@@ -63,3 +68,36 @@ def one(visit: Visit) -> Response:
         rollout=rollout,
         curve=curve,
     )
+
+
+def function(visit: Visit) -> Response:
+    """One function of a published hotpatch: what is known of the old code, beside the new."""
+    article = visit.asked("article", 256)
+    origin = shelf.of_article(shelf.published(visit.control.folder), article)
+    found = shelf.hotpatch(visit.control.folder, origin[1].hotpatch) if origin else None
+    try:
+        if found is None:
+            raise IndexError
+        image = found.images[_number(visit, "image")]
+        shown = image.functions[_number(visit, "function")]
+    except IndexError:
+        text = f"No published hotpatch of '{article[:80]}' has this function."
+        raise ArmError(404, "FunctionNotFound", text) from None
+    lines = disassembly.lines(image, shown, _MOST_LINES + 1)
+    return visit.draw(
+        "function.html",
+        article=article,
+        hotpatch=found,
+        image=image,
+        function=shown,
+        lines=lines[:_MOST_LINES],
+        more=len(lines) > _MOST_LINES,
+    )
+
+
+def _number(visit: Visit, name: str) -> int:
+    """Raises IndexError for what is no place in a list."""
+    word = visit.asked(name, 6)
+    if not (word.isascii() and word.isdigit()):
+        raise IndexError
+    return int(word)

@@ -7,8 +7,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from hotmend.server.portal.portal import Portal
-from hotmend.server.portal.visit import LANGUAGE, THEME, THEMES, Visit, elsewhere
-from hotmend.server.portal.words import LANGUAGES
+from hotmend.server.portal.visit import THEME, THEMES, Visit, elsewhere
+from hotmend.server.portal.words import COOKIE, LANGUAGES
 
 _YEAR_S = 365 * 86400
 
@@ -21,7 +21,7 @@ async def change(visit: Visit, form: FormData) -> Response:
     """Back to where it was asked for."""
     back = str(form.get("back", ""))
     response = elsewhere(back if back.startswith("/portal/") else "/portal/")
-    for cookie, field, words in ((LANGUAGE, "language", LANGUAGES), (THEME, "theme", THEMES)):
+    for cookie, field, words in ((COOKIE, "language", LANGUAGES), (THEME, "theme", THEMES)):
         word = str(form.get(field, ""))
         if word in words:
             response.set_cookie(

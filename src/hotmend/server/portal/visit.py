@@ -18,9 +18,9 @@ from hotmend.server.identity.principals import Principal
 from hotmend.server.identity.roles import OPERATIONS, permits
 from hotmend.server.identity.sessions import Session
 from hotmend.server.portal.drawing import Drawing
-from hotmend.server.portal.words import Words, preferred
+from hotmend.server.portal.words import Words, asked_for
 
-LANGUAGE, THEME = "hotmend-language", "hotmend-theme"
+THEME = "hotmend-theme"
 THEMES = ("auto", "light", "dark")
 
 
@@ -92,16 +92,13 @@ def visit(request: Request, control: Control, drawing: Drawing) -> Visit | None:
         return None
     control.database.submit(lambda c: sessions.note_use(c, value, now))
     theme = request.cookies.get(THEME, "auto")
-    language = preferred(
-        request.cookies.get(LANGUAGE, ""), request.headers.get("accept-language", "")
-    )
     return Visit(
         request,
         control,
         drawing,
         who,
         session,
-        Words(language),
+        Words(asked_for(request)),
         theme if theme in THEMES else "auto",
     )
 

@@ -13,20 +13,25 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hotmend.fleet.dynamic_scope import Candidate, selected
 from hotmend.fleet.regions import known as regions
-from hotmend.server.arm import maintenance_configurations
+from hotmend.server.arm import maintenance_configurations, scope_filter
 from hotmend.server.errors import ArmError
+from hotmend.server.notifications.notifying import NAME
+from hotmend.server.notifications.settings import parsed as parsed_notices
 from hotmend.server.portal import installing
-from hotmend.server.portal.machines import READ
+from hotmend.server.portal.machine import KINDS
+from hotmend.server.portal.machines import READ, path_of
 from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit, elsewhere
 from hotmend.server.resource_id import ResourceId, checked_name, parsed
-from hotmend.server.storage import inventory
+from hotmend.server.storage import inventory, settings
 from hotmend.server.storage.inventory import Wanted
 
 MOST_MACHINES = 20
 _MOST_SCOPES = 5
 _SHOWN = 100
+_NOTICES = "Hotmend.Fleet/notificationSettings/read"
 _ASSIGNMENT = "providers/Microsoft.Maintenance/configurationAssignments"
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _NTH = ("First", "Second", "Third", "Fourth", "Last")
@@ -49,11 +54,14 @@ def routes(portal: Portal) -> list[BaseRoute]:
         place, body = configuration(visit.subscription, form)
         machines = _machines(form, least=0)
         groups = [checked_name(name) for name in installing.words(form, "groups")][:_MOST_SCOPES]
+        wanted = scope_filter_of(form)
+        scope = {"maintenanceConfigurationId": str(place), "filter": wanted}
         if form.get("step") != "confirmed":
             shown: dict[str, Any] = {str(place): body}
             shown |= {machine: {"maintenanceConfigurationId": str(place)} for machine in machines}
-            shown |= {f"{_group(visit, name)}": _filter(place) for name in groups}
-            return await _review(visit, form, "/portal/settings/schedule", shown)
+            shown |= {f"{_group(visit, name)}": scope for name in groups}
+            now = await run_in_threadpool(_within, visit, groups, wanted)
+            return await _review(visit, form, "/portal/settings/schedule", shown, now)
         call, name = portal.api.call, place.name
         await call(visit.who, "PUT", _group(visit, place.group), {"location": body["location"]})
         await call(visit.who, "PUT", str(place), body)
@@ -62,7 +70,7 @@ def routes(portal: Portal) -> list[BaseRoute]:
             await call(visit.who, "PUT", f"{machine}/{_ASSIGNMENT}/{name}", given)
         for group in groups:
             path = f"{_group(visit, group)}/{_ASSIGNMENT}/{name}"
-            await call(visit.who, "PUT", path, {"properties": _filter(place)})
+            await call(visit.who, "PUT", path, {"properties": scope})
         return elsewhere("/portal/settings?done=scheduled")
 
     return [
@@ -78,6 +86,9 @@ def one_time(visit: Visit) -> Response:
 
 
 def scheduled(visit: Visit) -> Response:
+    told = visit.may(_NOTICES)
+    with visit.reading() as connection:
+        channels = parsed_notices(settings.get(connection, NAME)).channels if told else ()
     tomorrow = datetime.fromtimestamp(visit.now, UTC) + timedelta(days=1)
     return visit.draw(
         "schedule.html",
@@ -87,6 +98,8 @@ def scheduled(visit: Visit) -> Response:
         start=tomorrow.strftime("%Y-%m-%dT22:00"),
         days=_DAYS,
         nth=_NTH,
+        channels=len(channels),
+        told=told,
         tab="schedule",
     )
 
@@ -114,7 +127,36 @@ def configuration(subscription: str, form: FormData) -> tuple[ResourceId, dict[s
         "maintenanceWindow": window,
         "installPatches": {"rebootSetting": str(form.get("reboot", "")), **patches},
     }
-    return place, {"location": str(form.get("location", "")) or "local", "properties": properties}
+    location = str(form.get("location", "")) or "local"
+    return place, {"location": location, "tags": _tags(form, "tags"), "properties": properties}
+
+
+def scope_filter_of(form: FormData) -> dict[str, Any]:
+    """Of a dynamic scope: what is left empty narrows nothing. Raises ArmError."""
+    system = str(form.get("scope_os", ""))
+    tags = {name: [value] for name, value in _tags(form, "scope_tags").items()}
+    return {
+        "resourceTypes": [*KINDS.values()],
+        "locations": installing.words(form, "scope_locations"),
+        "osTypes": [system] if system else [],
+        "tagSettings": {"tags": tags, "filterOperator": "All"},
+    }
+
+
+def _tags(form: FormData, name: str) -> dict[str, str]:
+    """NAME=VALUE, several of them. Raises ArmError."""
+    found = [word.partition("=") for word in installing.words(form, name)]
+    if not all(name and sign for name, sign, _ in found):
+        raise ArmError(400, "InvalidParameter", "A tag is written as NAME=VALUE.", name)
+    return {name: value for name, _, value in found}
+
+
+def _within(visit: Visit, groups: list[str], wanted: dict[str, Any]) -> list[Candidate]:
+    """The machines that the filter finds now, of those that the viewer may see."""
+    with visit.reading() as connection:
+        known = scope_filter.candidates(connection, visit.subscription)
+    found = [one for name in groups for one in selected(known, scope_filter.parsed(wanted, name))]
+    return [one for one in found if visit.may(READ, one.id)]
 
 
 def recurrence(form: FormData) -> str:
@@ -156,28 +198,24 @@ def _machines(form: FormData, least: int = 1) -> list[str]:
     return found
 
 
-async def _review(visit: Visit, form: FormData, action: str, asked: dict[str, Any]) -> Response:
+async def _review(
+    visit: Visit,
+    form: FormData,
+    action: str,
+    asked: dict[str, Any],
+    scope: list[Candidate] | None = None,
+) -> Response:
+    """``scope``: what a dynamic one finds now; None where there is none."""
     return await run_in_threadpool(
         visit.draw,
         "review.html",
         action=action,
         asked=asked,
+        scope=[(one, path_of(one.id)) for one in scope[:_SHOWN]] if scope is not None else None,
+        found=len(scope or ()),
         fields=[(k, str(v)) for k, v in form.multi_items() if k not in ("csrf", "step")],
     )
 
 
 def _group(visit: Visit, name: str) -> str:
     return f"/subscriptions/{visit.subscription}/resourceGroups/{name}"
-
-
-def _filter(place: ResourceId) -> dict[str, Any]:
-    """A dynamic scope: every machine of a group."""
-    return {
-        "maintenanceConfigurationId": str(place),
-        "filter": {
-            "resourceTypes": [
-                "Microsoft.Compute/virtualMachines",
-                "Microsoft.HybridCompute/machines",
-            ]
-        },
-    }

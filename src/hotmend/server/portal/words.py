@@ -7,9 +7,11 @@ from functools import cache
 from importlib.resources import files
 
 from babel.messages.pofile import read_po
+from starlette.requests import Request
 
 ENGLISH, CHINESE = "en", "zh-CN"
 LANGUAGES = {ENGLISH: "English", CHINESE: "简体中文"}
+COOKIE = "hotmend-language"
 _FILES = {CHINESE: "zh_CN.po"}
 
 
@@ -28,6 +30,12 @@ class Words:
         if self.language == ENGLISH:
             return one if number == 1 else many
         return self.gettext(many)
+
+
+def asked_for(request: Request) -> str:
+    """The language of somebody's browser."""
+    accepted = request.headers.get("accept-language", "")
+    return preferred(request.cookies.get(COOKIE, ""), accepted)
 
 
 def preferred(written: str, accepted: str) -> str:

@@ -1,0 +1,124 @@
+"""The portal on a real machine, in a real browser: this machine's own agent, a real nginx with a
+flaw, a signed release; and at the end the same nginx without the flaw."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from hotmend import pairs
+from hotmend.demo.command import Hotmend
+from hotmend.demo.control_plane import ControlPlane, EnrolledAgent
+from hotmend.demo.flaw import look
+from hotmend.demo.publisher import Publisher
+from hotmend.demo.screen import Screen
+from hotmend.demo.server import Server, free_port
+from hotmend.demo.story import folder_for_all
+from portal import browser
+from real_packages import real
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root"),
+    pytest.mark.skipif(not browser.CHROMIUM.exists(), reason="there is no Chromium"),
+]
+PROOFS = Path(__file__).parents[2] / "proofs"
+LIVE = "nginx 1.22.1-9+deb12u11 into running processes"
+PATIENCE_MS = 90_000
+
+
+@dataclass
+class Scene:
+    plane: ControlPlane
+    agent: EnrolledAgent
+    nginx: Server
+    page: Page
+
+
+@pytest.fixture
+def scene(unpacked: Callable[[str], Path]) -> Iterator[Scene]:
+    pair = pairs.PAIRS["nginx"]
+    program = unpacked("nginx") / "usr/sbin/nginx"
+    with ExitStack() as ends:
+        # Not pytest's folder: another session that begins shuts it to nginx's workers.
+        folder = ends.enter_context(folder_for_all(False))
+        publisher = Publisher(folder / "vendor")
+        publisher.begin()
+        packages = [(real(pair.old.file_name), real(pair.new.file_name))]
+        publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
+        plane = ControlPlane(folder, free_port())
+        plane.start(first_admin=True)
+        ends.callback(plane.stop)
+        shutil.copytree(publisher.repository, plane.data / "repository")
+        # nginx's workers must reach its files.
+        shutil.copytree(program.parents[2], folder / "old")
+        nginx = Server(folder / "old/usr/sbin/nginx", folder)
+        ends.callback(nginx.stop)
+        agent = EnrolledAgent(folder, plane, publisher.root)
+        ends.callback(agent.stop)
+        chromium = ends.enter_context(browser.chromium())
+        page = chromium.new_context(ignore_https_errors=True, locale="en-GB").new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        ends.callback(expect.set_options, timeout=5000)
+        yield Scene(plane, agent, nginx, page)
+
+
+def test_a_live_server_is_hotpatched_from_the_portal(scene: Scene) -> None:
+    page, nginx = scene.page, scene.nginx
+    before = nginx.processes()
+    look(Screen(plain=True), nginx, before, flawed=True)
+    page.goto(scene.plane.link)
+    page.get_by_label("Name").fill("ada")
+    page.get_by_label("Password").fill(browser.PASSWORD)
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading", name="Start with one machine")).to_be_visible()
+
+    scene.agent.enrol("here", _code(page, scene.plane.base))
+    scene.agent.start()
+    page.goto(f"{scene.plane.base}/portal/machines")
+    page.get_by_role("link", name="here", exact=True).click()
+    page.get_by_role("button", name="Assess now").first.click()
+    expect(page.get_by_text("Assessment is in progress.").first).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=LIVE))
+    expect(row).to_contain_text("In running processes")
+
+    page.get_by_label("Include KB ID or package").fill("nginx*hotpatch")
+    for word in ("Critical", "Security"):
+        page.locator(f"#install [name=classification][value={word}]").uncheck()
+    page.get_by_label("Reboot setting").select_option("Never")
+    page.locator("#install").get_by_role("button", name="Install updates now").click()
+    page.get_by_role("link", name="Update history").click()
+    expect(page.get_by_role("row", name="Installation")).to_contain_text("Succeeded")
+
+    # The process that ran the old code runs the new: the same pids, without the flaw.
+    assert nginx.processes() == before
+    look(Screen(plain=True), nginx, before, flawed=False)
+    verified = Hotmend(scene.agent.folder / "state").run("verify", *_pids(nginx)).data["processes"]
+    assert {row["pid"] for row in verified} == {process.pid for process in before}
+    assert all(row["state"] == "applied" and not row["differences"] for row in verified)
+
+    page.get_by_role("row", name="Installation").get_by_role("link").click()
+    for process in before:
+        expect(page.get_by_role("row", name=str(process.pid))).to_contain_text("Hotpatched")
+    page.get_by_role("link", name="Processes", exact=True).click()
+    for process in before:
+        expect(page.get_by_role("row", name=str(process.pid))).to_contain_text("Hotpatched")
+
+
+def _code(page: Page, base: str) -> str:
+    page.goto(f"{base}/portal/settings/enrol")
+    page.get_by_label("Machine name").fill("here")
+    page.get_by_role("button", name="Make a code").click()
+    command = page.locator(".command code").inner_text().split()
+    return command[command.index("--code") + 1]
+
+
+def _pids(nginx: Server) -> list[str]:
+    return [word for process in nginx.processes() for word in ("--pid", str(process.pid))]
