@@ -4,7 +4,11 @@ flaw, a signed release; and at the end the same nginx without the flaw."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -110,6 +114,44 @@ def test_a_live_server_is_hotpatched_from_the_portal(scene: Scene) -> None:
     page.get_by_role("link", name="Processes", exact=True).click()
     for process in before:
         expect(page.get_by_role("row", name=str(process.pid))).to_contain_text("Hotpatched")
+
+    page.get_by_role("button", name="Assess now").click()
+    expect(page.get_by_text("Assessment is in progress.").first).to_be_visible()
+    expect(page.get_by_text("Assessment is in progress.")).to_have_count(0)
+    expect(page.get_by_role("link", name=LIVE)).to_have_count(0)
+
+
+@pytest.mark.skipif(not os.environ.get("HOTMEND_FULL"), reason="the test above does the same")
+def test_the_demonstration_opens_it_and_leaves_nothing_behind() -> None:
+    words = [sys.executable, "-m", "hotmend.cli.main", "demo", "--portal", "--plain"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process, ExitStack() as ends:
+        ends.callback(process.kill)
+        assert process.stdout is not None
+        link = authority = ""
+        for line in process.stdout:
+            found = re.search(r"https://\S+/first-admin\?\S+", line)
+            link = found[0] if found else link
+            if "authority" in line:
+                authority = line.split()[-1]
+            if "Ctrl-C" in line:
+                break
+        folder = Path(authority).parents[1]
+        page = ends.enter_context(browser.chromium()).new_page(ignore_https_errors=True)
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(link)
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("Password").fill(browser.PASSWORD)
+        page.get_by_role("button").click()
+        base = link.partition("/first-admin")[0]
+        page.goto(f"{base}/portal/machines?search=this-machine")
+        assert page.get_by_role("link", name="this-machine", exact=True).count() == 1
+        assert page.locator("table .tag").count() == 0
+        page.goto(f"{base}/portal/machines?search=simulated")
+        rows = page.locator("main tbody tr").filter(has_text="simulated-")
+        assert rows.count() == page.locator("main tbody .tag").count() > 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        assert not folder.exists()
 
 
 def _code(page: Page, base: str) -> str:

@@ -9,7 +9,7 @@ from types import FrameType
 import click
 
 from hotmend.cli.errors import CommandError
-from hotmend.demo import fleet_story
+from hotmend.demo import fleet_story, portal_story
 from hotmend.demo.errors import DemoError
 from hotmend.demo.screen import Screen
 from hotmend.demo.story import tell
@@ -19,18 +19,21 @@ from hotmend.demo.story import tell
 @click.option("--keep", is_flag=True, help="Leave the patched server running.")
 @click.option("--plain", is_flag=True, help="No colour, also on a terminal.")
 @click.option("--fleet", is_flag=True, help="With a control plane, and this machine enrolled.")
-def command(keep: bool, plain: bool, fleet: bool) -> None:
+@click.option("--portal", is_flag=True, help="Open the portal, with this machine in it.")
+def command(keep: bool, plain: bool, fleet: bool, portal: bool) -> None:
     """Patch an old nginx while it serves: the flaw before, after, after undoing, and again.
 
     Needs Debian's nginx pair (HOTMEND_PAIRS, apt or the snapshot archive). Everything runs on
     loopback and is cleaned up.
     """
-    if keep and fleet:
-        raise click.UsageError("--keep is for the demonstration without --fleet")
+    if keep + fleet + portal > 1:
+        raise click.UsageError("--keep, --fleet and --portal are demonstrations of their own")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
-        if fleet:
+        if portal:
+            portal_story.tell(Screen(plain=plain))
+        elif fleet:
             fleet_story.tell(Screen(plain=plain))
         else:
             tell(Screen(plain=plain), keep=keep)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import click
+from sqlalchemy import Connection
 
 from hotmend.cli import server_principal
 from hotmend.client.audit import problem as audit_problem
@@ -72,20 +74,18 @@ def command(
 
 
 @command.command("code")
-@click.argument("machine")
+@click.argument("names", nargs=-1, required=True, metavar="MACHINE...")
 @click.option("--group", default="machines", show_default=True, help="Its resource group.")
 @click.option("--location", default="local", show_default=True, help="Its region.")
 @click.pass_obj
-def code(control: Control, machine: str, group: str, location: str) -> None:
-    """Print a one-time code with which one agent may enrol as MACHINE within an hour."""
-    identifier = ResourceId(
-        control.folder.subscription, group, "Microsoft.Compute/virtualMachines", machine
-    )
-    made = control.database.write(
-        lambda c: machines.new_code(c, str(identifier), location, time.time())
-    )
-    _audit(control, "enrolment code", str(identifier))
-    click.echo(made)
+def code(control: Control, names: tuple[str, ...], group: str, location: str) -> None:
+    """Print a one-time code for each MACHINE, with which one agent may enrol as it within an hour."""
+    subscription, kind = control.folder.subscription, "Microsoft.Compute/virtualMachines"
+    for name in names:
+        identifier = str(ResourceId(subscription, group, kind, name))
+        made = control.database.write(partial(_code, identifier=identifier, location=location))
+        _audit(control, "enrolment code", identifier)
+        click.echo(made)
 
 
 @command.command("audit")
@@ -119,6 +119,10 @@ def _provider(
     except (OSError, UnicodeDecodeError) as error:
         raise ServerError(f"{secret} cannot be read: {error}") from None
     return ProviderSettings(issuer, client, text, str(authority) if authority else "")
+
+
+def _code(connection: Connection, identifier: str, location: str) -> str:
+    return machines.new_code(connection, identifier, location, time.time())
 
 
 def _audit(control: Control, what: str, subject: str, **details: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -16,10 +18,11 @@ from hotmend.cli.fleet import api, print_object
 from hotmend.simulation import shape
 from hotmend.simulation.behaviour import Behaviour
 from hotmend.simulation.machine import Simulated, made_up
-from hotmend.simulation.population import Layout, population
+from hotmend.simulation.population import Layout, Place, alone, population
 from hotmend.simulation.run import HEALTH_S, Fleet
 
 _REGIONS = ("westeurope", "northeurope", "eastus")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SHARE = click.FloatRange(0, 1)
 
 
@@ -46,6 +49,9 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--off-period-s", type=click.FloatRange(1), default=3600.0, show_default=True)
 @click.option("--seed", type=int, help="[default: another each time; it is printed]")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="[default: until Ctrl-C]")
+@click.option("--codes", type=_FILE, help="Made at the server: lines of NAME REGION CODE.")
+@click.option("--url", help="Of the server that made them.")
+@click.option("--ca", type=_FILE, help="Its ca.pem.")
 @click.option("--json", "as_object", is_flag=True, help="One JSON object on stdout, at the end.")
 @click.pass_context
 def command(
@@ -64,11 +70,15 @@ def command(
     off_period_s: float,
     seed: int | None,
     seconds: float | None,
+    codes: Path | None,
+    url: str | None,
+    ca: Path | None,
     as_object: bool,
 ) -> None:
     """Add simulated machines to the fleet that you are logged in to, and be their agents.
 
-    They are marked simulated wherever they are shown.
+    They are marked simulated wherever they are shown. With codes nobody has to be logged in: the
+    machines are those of the codes.
     """
     if context.invoked_subcommand is not None:
         return
@@ -76,6 +86,13 @@ def command(
         raise click.UsageError("--tag NAME=VALUE")
     seed = random.randrange(1 << 32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
+    if codes is not None:
+        if url is None or ca is None:
+            raise click.UsageError("--codes needs --url and --ca")
+        places, given = _of_codes(codes)
+        fleet = Fleet(url, ca.read_text(encoding="ascii"), health_s)
+        _run(fleet, places, given, Behaviour(install_s, fails=fails), seed, seconds, as_object)
+        return
     layout = Layout(
         group,
         regions or _REGIONS,
@@ -86,9 +103,28 @@ def command(
     manner = Behaviour(install_s, fails=fails, lies=lies, off=off, off_period_s=off_period_s)
     places = population(layout, machines, seed)
     control = api()
-    codes = shape.make(control, layout, places)
+    given = shape.make(control, layout, places)
     click.echo(f"{machines} simulated machines in {group}", err=True)
     fleet = Fleet(control.login.url, control.login.authority, health_s)
+    _run(fleet, places, given, manner, seed, seconds, as_object)
+
+
+def _of_codes(file: Path) -> tuple[tuple[Place, ...], list[str]]:
+    lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+    if not all(len(words) == 3 for words in lines):
+        raise CommandError(f"{file} has a line that is not NAME REGION CODE")
+    return tuple(alone(name, region) for name, region, _ in lines), [code for *_, code in lines]
+
+
+def _run(
+    fleet: Fleet,
+    places: Sequence[Place],
+    codes: Sequence[str],
+    manner: Behaviour,
+    seed: int,
+    seconds: float | None,
+    as_object: bool,
+) -> None:
     updates = made_up()
     with suppress(KeyboardInterrupt, TimeoutError):
         try:
@@ -102,11 +138,11 @@ def command(
             raise CommandError(str(refused.exceptions[0])) from None
     tally = fleet.tally
     if as_object:
-        print_object(simulated=True, seed=seed, machines=machines, **vars(tally))
+        print_object(simulated=True, seed=seed, machines=len(places), **vars(tally))
     else:
         click.echo(
-            f"simulated: {tally.enrolled} of {machines} machines enrolled, {tally.orders} orders, "
-            f"{tally.reports} reports, {tally.troubles} troubles"
+            f"simulated: {tally.enrolled} of {len(places)} machines enrolled, "
+            f"{tally.orders} orders, {tally.reports} reports, {tally.troubles} troubles"
         )
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -82,7 +82,12 @@ class ControlPlane:
 
     def code(self, machine: str, region: str = "local") -> str:
         """With which one agent may enrol."""
-        return run(*self._words, "code", machine, "--location", region).strip()
+        return self.codes([machine], region)[0]
+
+    def codes(self, names: Sequence[str], region: str, group: str = "machines") -> list[str]:
+        """One for each."""
+        words = ("--location", region, "--group", group)
+        return run(*self._words, "code", *names, *words).split()
 
     def path(self, machine: str, rest: str = "", provider: str = "Microsoft.Compute") -> str:
         """Of a machine that enrolled with a code of ours."""

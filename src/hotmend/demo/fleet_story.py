@@ -61,7 +61,7 @@ def tell(screen: Screen) -> None:
     with folder_for_all(False) as folder:
         screen.step("A vendor publishes the month's release, signed by two")
         tree = unpacked(pair.old, folder / "old")
-        publisher = _publisher(screen, folder, pair)
+        publisher = published(screen, folder, pair)
         screen.step("One command starts the control plane, one enrols this machine")
         plane = ControlPlane(folder, free_port())
         agent = EnrolledAgent(folder, plane, publisher.root)
@@ -79,7 +79,8 @@ def tell(screen: Screen) -> None:
             plane.stop()
 
 
-def _publisher(screen: Screen, folder: Path, pair: pairs.Pair) -> Publisher:
+def published(screen: Screen, folder: Path, pair: pairs.Pair) -> Publisher:
+    """A vendor below ``folder``, with a release of ``pair``. Raises DemoError."""
     publisher = Publisher(folder / "vendor")
     publisher.begin()
     try:

@@ -51,15 +51,16 @@ def population(layout: Layout, number: int, seed: int) -> tuple[Place, ...]:
             in_set[region] += 1
         else:
             zone = chance.choice(ZONES)
-        known = regions.known().get(region)
-        places.append(
-            Place(
-                f"simulated-{n + 1:05}",
-                region,
-                zone,
-                availability_set,
-                known.zone if known is not None else _UNKNOWN_ZONE,
-                tags,
-            )
-        )
+        name = f"simulated-{n + 1:05}"
+        places.append(Place(name, region, zone, availability_set, _time_zone(region), tags))
     return tuple(places)
+
+
+def alone(name: str, region: str) -> Place:
+    """A machine of which nobody said more."""
+    return Place(name, region, "", "", _time_zone(region), (("simulated", "true"),))
+
+
+def _time_zone(region: str) -> str:
+    known = regions.known().get(region)
+    return known.zone if known is not None else _UNKNOWN_ZONE

@@ -133,8 +133,9 @@ def running(visit: Visit) -> Response:
         shown = _shown(visit, connection)
         health = _health(connection, shown.agent)
         known = _history(visit, connection, shown)
-    installed = [kept for kept in known if kept.kind is RunKind.INSTALL]
-    grid = processes.grid(shown.assessment, installed)
+    known = [kept for kept in known if kept.kind is RunKind.INSTALL]
+    known += [shown.assessed] if shown.assessed is not None else []
+    grid = processes.grid(known)
     return _tab(visit, "processes", shown, grid=grid, health=health)
 
 

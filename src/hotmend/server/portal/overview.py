@@ -15,7 +15,7 @@ from hotmend.server.portal.portal import Portal
 from hotmend.server.portal.visit import Visit
 from hotmend.server.storage import compliance, inventory, rollouts
 from hotmend.server.storage.compliance import State
-from hotmend.server.storage.inventory import Updates, Wanted
+from hotmend.server.storage.inventory import Updates
 
 DAYS = 30
 _DAY_S = 86400.0
@@ -33,7 +33,6 @@ def overview(visit: Visit) -> Response:
         numbers = compliance.numbers(connection, inventory.within(scopes))
         days = compliance.days(connection, scopes, now - DAYS * _DAY_S)
         missing = compliance.most_missing(connection, scopes, _MOST_MISSING)
-        counts = inventory.counts(connection, scopes, Wanted())
         opened = rollouts.listed(connection, open_only=True)
     today = datetime.fromtimestamp(now, UTC).date()
     entries = coming(visit, today)
@@ -45,9 +44,9 @@ def overview(visit: Visit) -> Response:
         days=days,
         today=int(now // _DAY_S),
         missing=missing,
-        total=sum(counts.values()),
-        reboot=counts[Updates.REBOOT],
-        no_data=counts[Updates.NO_DATA],
+        total=sum(numbers.updates.values()),
+        reboot=numbers.updates.get(Updates.REBOOT, 0),
+        no_data=numbers.updates.get(Updates.NO_DATA, 0),
         baseline=restart_needed_by(entries, today),
         days_left=_days_left(restart_needed_by(entries, today), today),
         opened=opened,

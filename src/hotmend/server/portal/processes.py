@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hotmend.model.agent_messages import Assessment, Needs
+from hotmend.model.agent_messages import Assessment, Installation, Needs
 from hotmend.server.storage.runs import Kept
 
 _GONE = ("gone", "not-mapped")
@@ -41,21 +41,17 @@ class Grid:
     lines: tuple[Line, ...]
 
 
-def grid(assessment: Assessment | None, installed: Iterable[Kept]) -> Grid:
-    """``installed``: the newest first."""
+def grid(known: Iterable[Kept]) -> Grid:
+    """``known``: the last assessment and the installations, in any order."""
     lines: dict[int, Line] = {}
-    for kept in reversed(list(installed)):
-        done = kept.run.installation if kept.run is not None else None
-        for patch in done.patches if done is not None else ():
-            for process in patch.processes:
-                line = lines.setdefault(process.pid, Line(process.pid))
-                line.command = process.command or line.command
-                cell = Cell(process.kind, process.because, process.pause_ms)
-                line.cells[column(patch.name)] = cell
-    for pid in [pid for pid, line in lines.items() if _over(line)]:
-        del lines[pid]
-    if assessment is not None:
-        _assessed(lines, assessment)
+    for kept in sorted(known, key=lambda kept: kept.finished or kept.asked):
+        run = kept.run
+        if run is not None and run.installation is not None:
+            _installed(lines, run.installation)
+        elif run is not None and run.assessment is not None:
+            lines = _alive(lines)  # a pid that has ended may be another process by now
+            _assessed(lines, run.assessment)
+    lines = _alive(lines)
     columns = sorted({name for line in lines.values() for name in line.cells})
     return Grid(tuple(columns), tuple(lines[pid] for pid in sorted(lines)))
 
@@ -63,6 +59,15 @@ def grid(assessment: Assessment | None, installed: Iterable[Kept]) -> Grid:
 def column(name: str) -> str:
     """A patch's first word: its package."""
     return name.split(" ")[0].split("=")[0]
+
+
+def _installed(lines: dict[int, Line], done: Installation) -> None:
+    for patch in done.patches:
+        for process in patch.processes:
+            line = lines.setdefault(process.pid, Line(process.pid))
+            line.command = process.command or line.command
+            cell = Cell(process.kind, process.because, process.pause_ms)
+            line.cells[column(patch.name)] = cell
 
 
 def _assessed(lines: dict[int, Line], assessment: Assessment) -> None:
@@ -82,5 +87,9 @@ def _assessed(lines: dict[int, Line], assessment: Assessment) -> None:
             line.cells.setdefault(file.rpartition("/")[2], Cell(state))
 
 
-def _over(line: Line) -> bool:
-    return all(cell.state in _GONE for cell in line.cells.values())
+def _alive(lines: dict[int, Line]) -> dict[int, Line]:
+    return {
+        pid: line
+        for pid, line in lines.items()
+        if any(cell.state not in _GONE for cell in line.cells.values())
+    }

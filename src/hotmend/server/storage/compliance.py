@@ -36,11 +36,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Of a fleet. ``machines``: by state; ``vulnerable``: processes that run old code, of the
-    machines that are known, ``restart``: those that only a restart ends; ``unexamined``: processes
-    that nobody could look at."""
+    """Of a fleet. ``machines``: those with an agent, by state; ``updates``: all, by update status;
+    ``vulnerable``: processes that run old code, of the machines that are known, ``restart``: those
+    that only a restart ends; ``unexamined``: processes that nobody could look at."""
 
     machines: dict[State, int]
+    updates: dict[str, int]
     vulnerable: int
     restart: int
     live: int
@@ -139,17 +140,21 @@ def within(scopes: Sequence[str]) -> ColumnElement[bool]:
 
 
 def numbers(connection: Connection, where: ColumnElement[bool]) -> Numbers:
-    """Of the machines with an agent for which ``where``, a condition on ``listing``, holds."""
+    """Of the machines for which ``where``, a condition on ``listing``, holds."""
     state, updates = listing.c.state, listing.c.updates  # grouped as the index has them
     columns = (listing.c.vulnerable, listing.c.restart, listing.c.live, listing.c.unexamined)
     found = connection.execute(
-        select(state, updates, func.count(), *map(func.sum, columns))
-        .where(listing.c.machine.is_not(None), where)
+        select(state, updates, func.count(), func.count(listing.c.machine), *map(func.sum, columns))
+        .where(where)
         .group_by(state, updates)
     ).all()
-    sums = [sum(row[at] for row in found if row[0] != State.UNKNOWN) for at in (3, 4, 5, 6)]
+    sums = [sum(row[at] for row in found if row[0] != State.UNKNOWN) for at in (4, 5, 6, 7)]
+    by_status: dict[str, int] = {}
+    for _, status, number, *_ in found:
+        by_status[status] = by_status.get(status, 0) + number
     return Numbers(
-        {one: sum(row[2] for row in found if row[0] == one) for one in State},
+        {one: sum(row[3] for row in found if row[0] == one) for one in State},
+        by_status,
         *map(int, sums),
     )
 
