@@ -79,7 +79,7 @@ def command(
 @click.option("--location", default="local", show_default=True, help="Its region.")
 @click.pass_obj
 def code(control: Control, names: tuple[str, ...], group: str, location: str) -> None:
-    """Print a one-time code for each MACHINE, with which one agent may enrol as it within an hour."""
+    """Print a code for each MACHINE, with which one agent may enrol as it once, within an hour."""
     subscription, kind = control.folder.subscription, "Microsoft.Compute/virtualMachines"
     for name in names:
         identifier = str(ResourceId(subscription, group, kind, name))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from hotmend.server.resource_id import ResourceId
-from hotmend.server.storage.tables import maintenance_assignments, resources
+from hotmend.server.storage.tables import listing, maintenance_assignments, resources
 
 Body = dict[str, Any]
 
@@ -69,7 +69,8 @@ def remove(connection: Connection, identifier: ResourceId) -> bool:
             else assigned.key.startswith(f"{key}/", autoescape=True)
         )
     )
-    gone = connection.execute(delete(resources).where(resources.c.key == identifier.key))
+    connection.execute(delete(listing).where(listing.c.key == key))
+    gone = connection.execute(delete(resources).where(resources.c.key == key))
     return bool(gone.rowcount)
 
 
