@@ -151,6 +151,61 @@ def test_a_schedule_is_made_after_it_was_looked_at(plane: Plane, chromium: Brows
     made.close()
 
 
+def test_a_dynamic_scope_is_looked_at_before_it_is_made(tmp_path: Path, chromium: Browser) -> None:
+    """Its filter finds what the API's own says when the schedule runs, and its tags are kept."""
+    with serving(tmp_path) as plane:
+        now = plane.clock()
+        plane.control.database.write(lambda c: simulated.fill(c, plane.subscription, 60, now))
+        made = browser.context(chromium, plane, browser.session_of(plane))
+        page = made.new_page()
+        for group in ("shop0", "shop1"):
+            made_group = plane.call("PUT", f"resourceGroups/{group}", {"location": "eastasia"})
+            assert made_group.status in (200, 201)
+        page.goto("/portal/settings/schedule")
+        page.get_by_label("Name", exact=True).fill("asia")
+        page.locator("[name=groups]").fill("shop0, shop1")
+        page.get_by_label("Only in these locations").fill("eastasia southeastasia")
+        page.locator("[name=tags]").fill("owner=ops")
+        page.get_by_role("button", name="Review").click()
+        # By how the fleet is made: the group by seven, the region by six.
+        found = [n for n in range(60) if n % 7 in (0, 1) and n % 6 in (4, 5)]
+        expect(page.get_by_text(f"{len(found)} machines are in them now.")).to_be_visible()
+        names = page.locator("main tbody th").all_inner_texts()
+        assert {int(name.rpartition("-")[2]) for name in names} == set(found)
+        page.get_by_role("button", name="Create").click()
+        expect(page.get_by_role("row", name="asia")).to_be_visible()
+        path = "resourceGroups/schedules/providers/Microsoft.Maintenance/maintenanceConfigurations"
+        assert plane.call("GET", f"{path}/asia").body["tags"] == {"owner": "ops"}
+        path = "providers/Microsoft.Maintenance/configurationAssignments"
+        kept = plane.call("GET", path).body["value"]
+        locations = [one["properties"]["filter"]["locations"] for one in kept]
+        assert locations == [["eastasia", "southeastasia"]] * 2
+        # The control: a tag that no machine has.
+        page.goto("/portal/settings/schedule")
+        page.get_by_label("Name", exact=True).fill("nobody")
+        page.locator("[name=groups]").fill("shop0")
+        page.get_by_label("Only with these tags").fill("env=test")
+        page.get_by_role("button", name="Review").click()
+        expect(page.get_by_text("0 machines are in them now.")).to_be_visible()
+        made.close()
+
+
+def test_machines_are_filtered_by_their_hotpatch_status(fleet: Plane, chromium: Browser) -> None:
+    made = browser.context(chromium, fleet, browser.session_of(fleet))
+    page = made.new_page()
+    page.goto("/portal/machines")
+    column = page.locator("main thead th").all_inner_texts().index("Hotpatch status")
+    seen = set()
+    for status in ("Enabled", "Not Available", "Pending Evaluation"):
+        page.locator("[name=hotpatch]").select_option(status)
+        page.wait_for_url(f"**hotpatch={status.replace(' ', '+')}*")
+        cells = page.locator(f"main tbody tr > :nth-child({column + 1})").all_inner_texts()
+        assert all(status in cell for cell in cells), status
+        seen |= {status} if cells else set()
+    assert len(seen) >= 2, "each filter found somebody"
+    made.close()
+
+
 def test_a_board_moves_by_itself_and_going_on_takes_two(tmp_path: Path, chromium: Browser) -> None:
     with serving(tmp_path) as plane:
         now = plane.clock()

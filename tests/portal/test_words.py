@@ -8,6 +8,7 @@ import pytest
 
 from hotmend.server.portal.words import CHINESE, ENGLISH, Words, preferred
 from portal import messages
+from server.conftest import Plane
 
 # What is the same in both.
 SAME = {"PID", "OpenVEX", "zh-CN"}
@@ -80,3 +81,28 @@ def test_the_language_is_the_chosen_one_or_the_browsers(
     written: str, accepted: str, expected: str
 ) -> None:
     assert preferred(written, accepted) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/login"),
+        ("GET", "/first-admin?code=wrong"),
+        ("POST", "/login"),
+        ("POST", "/logout"),
+        ("POST", "/first-admin"),
+    ],
+)
+def test_the_door_speaks_the_browsers_language(plane: Plane, method: str, path: str) -> None:
+    """In Chinese no English word is left; in English it says the same in English."""
+    texts = {}
+    for language in ("zh-CN", "en"):
+        headers = {"Accept-Language": language, "Content-Type": "application/x-www-form-urlencoded"}
+        # Without a form's words: logging in fails, and so does logging out.
+        answer = plane.pool.request(method, plane.base + path, headers=headers, body="name=x")
+        page = answer.data.decode()
+        assert f'<html lang="{language}"' in page
+        english = r"<p [^>]*lang=\"en\".*?</p>"  # in the API's words, and said to be
+        texts[language] = re.sub(rf"{english}|<[^<>]*>", " ", page)
+    assert set(re.findall(r"[A-Za-z]{2,}", texts["zh-CN"])) == {"Hotmend"}
+    assert len(re.findall(r"[A-Za-z]{2,}", texts["en"])) > 1

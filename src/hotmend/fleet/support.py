@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -69,6 +69,7 @@ def extended(path: Path) -> tuple[Row, ...]:
     return own + added
 
 
+@lru_cache(maxsize=1024)
 def find(rows: tuple[Row, ...], platform: str, image: Image) -> Row | None:
     """The row for an image; None for one that is not supported at all."""
     return next((row for row in rows if row.matches(platform, image)), None)
