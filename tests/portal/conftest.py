@@ -46,7 +46,8 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 @pytest.fixture(scope="session")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
-    """With a simulated fleet."""
+    """With a simulated fleet, and a hotpatch that was published."""
     with serving(tmp_path_factory.mktemp("fleet")) as made:
         pages.prepare(made, 150)
+        pages.publish(made, tmp_path_factory.mktemp("vendor"))
         yield made

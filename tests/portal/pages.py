@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import select
 
+from hotmend import pairs
+from hotmend.demo.publisher import run
 from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.tables import compliance as table
 from hotmend.server.storage.tables import machines
 from portal import fleet
 from server.conftest import Plane
+
+PROOFS = Path(__file__).parents[2] / "proofs"
 
 
 def prepare(plane: Plane, count: int) -> None:
@@ -20,6 +26,28 @@ def prepare(plane: Plane, count: int) -> None:
     plane.control.database.write(lambda c: fleet.past(c, plane.subscription, count, now))
     plane.control.database.write(lambda c: compliance.sample(c, now))
     plane.control.database.write(lambda c: fleet.roll(c, now))
+
+
+def publish(plane: Plane, folder: Path) -> bool:
+    """libexpat's hotpatch and its release, of Debian's own packages, into the server's repository;
+    False where the packages are not here. Nobody has signed them: the portal vouches for nothing.
+    """
+    pair = pairs.PAIRS["libexpat1"]
+    channel, out = folder / "channel", folder / "out"
+    channel.mkdir()
+    try:
+        for package in (pair.old, pair.new):
+            (channel / package.file_name).symlink_to(pairs.find(package))
+    except pairs.PackageMissing:
+        return False
+    words = ["--month", "2026-11", "--proofs", str(PROOFS), "-o", str(out)]
+    run("release", "plan", "--folder", str(channel), *words)
+    targets = plane.control.folder.repository / "targets"
+    targets.mkdir(parents=True)
+    shutil.copy(out / "release.json", targets / "aa.2026-11.release.json")
+    for file in out.glob("*.hotpatch"):
+        shutil.copy(file, targets / f"bb.{file.name}")
+    return True
 
 
 def machine(plane: Plane) -> str:
@@ -42,14 +70,16 @@ def rollout(plane: Plane) -> str:
 
 
 def paths(plane: Plane) -> dict[str, str]:
+    """By name; the page of a function only where a hotpatch is published."""
     one = machine(plane)
-    return {
+    found = {
         "overview": "/portal/",
         "calendar": "/portal/calendar",
         "rollouts": "/portal/rollouts",
         "rollout": f"/portal/rollouts/{rollout(plane)}",
         "patches": "/portal/patches",
         "patch": f"/portal/patch?article={quote(fleet.EXPAT)}",
+        "function": f"/portal/patch/function?article={quote(fleet.EXPAT)}&image=0&function=0",
         "history": "/portal/history",
         "history-runs": "/portal/history/runs",
         "audit": "/portal/audit?verify=yes",
@@ -59,10 +89,14 @@ def paths(plane: Plane) -> dict[str, str]:
         "enrol": "/portal/settings/enrol",
         "one-time": "/portal/settings/one-time",
         "schedule": "/portal/settings/schedule",
+        "login": "/login",
         "refused": "/portal/patch?article=nothing",
         "machines": "/portal/machines",
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
     }
+    if not plane.control.folder.releases():
+        del found["function"]
+    return found
 
 
 TABS = ("updates", "compliance", "history", "processes", "timeline", "policy")

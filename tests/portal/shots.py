@@ -17,6 +17,9 @@ def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, serving(Path(place)) as plane:
         pages.prepare(plane, 240)
+        vendor = Path(place) / "vendor"
+        vendor.mkdir()
+        pages.publish(plane, vendor)
         cookie = browser.session_of(plane, name="Ada Lovelace")
         with browser.chromium() as chromium:
             for language, theme in VARIANTS:
