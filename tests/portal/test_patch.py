@@ -75,7 +75,9 @@ def test_the_page_has_every_function_and_every_verdict(published: Published) -> 
         assert f"{function.ranges[0][0]:#x}" in text
     words = {"live": "Protected", "needs-restart": "Restart needed", "unknown": "Unknown"}
     for advisory, state in published.verdicts.items():
-        row = re.search(rf"<tr><th scope=\"row\">{advisory}</th>.*?</tr>", text, re.S)
+        row = re.search(
+            rf"<tr><th scope=\"row\" class=\"nowrap\">{advisory}</th>.*?</tr>", text, re.S
+        )
         assert row is not None and words[state] in row[0], advisory
 
 

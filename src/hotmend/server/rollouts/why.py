@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, select
 
 from hotmend.fleet.admission import Gate
 from hotmend.fleet.place import Place
@@ -38,16 +38,35 @@ def several(
         .where(turns.c.rollout == rollout.id, turns.c.machine.in_(wanted))
     ).all()
     flying = admission.flying(connection, rollout.id) if rows else {}
-    return {row.machine: _why(connection, rollout, row, flying, moment) for row in rows}
+    known = groups.several(connection, {row.group for row in rows})
+    elsewhere = connection.execute(
+        select(turns.c.machine).where(
+            turns.c.machine.in_([row.machine for row in rows]),
+            turns.c.rollout != rollout.id,
+            turns.c.state.in_(HOLDING),
+        )
+    )
+    held = set(elsewhere.scalars())
+    return {
+        row.machine: _why(
+            rollout, row, flying, known.get(row.group), moment, held=row.machine in held
+        )
+        for row in rows
+    }
 
 
 def _why(
-    connection: Connection, rollout: Rollout, row: Any, flying: Mapping[Cell, int], moment: Moment
+    rollout: Rollout,
+    row: Any,
+    flying: Mapping[Cell, int],
+    group: Group | None,
+    moment: Moment,
+    *,
+    held: bool,
 ) -> Waiting | None:
     settings = rollout.settings
     now = datetime.fromtimestamp(moment.now, UTC)
     clock, window = zone(row.time_zone), Window(settings.window_opens, settings.window_closes)
-    group = groups.get(connection, row.group)
     most = settings.most(rollout.size)
     case = Case(
         turn=TurnState(row.state),
@@ -62,7 +81,7 @@ def _why(
         on=moment.now - row.seen <= ON_S,
         heard=row.seen,
         window=_own(rollout) or current(window, clock, now),
-        stopped=_gate(connection, row, group, flying, moment.pairs, most),
+        stopped=Gate.HOLDS if held else _gate(row, group, flying, moment.pairs, most),
         size=group.size if group is not None else 1,
         holding=group.held if group is not None else 0,
         active=(group.domain or 0) if group is not None else 0,
@@ -89,20 +108,12 @@ def _own(rollout: Rollout) -> Occurrence | None:
 
 
 def _gate(
-    connection: Connection,
     row: Any,
     group: Group | None,
     flying: Mapping[Cell, int],
     pairs: Mapping[str, str],
     most: int,
 ) -> Gate | None:
-    elsewhere = exists().where(
-        turns.c.machine == row.machine,
-        turns.c.rollout != row.rollout,
-        turns.c.state.in_(HOLDING),
-    )
-    if connection.execute(select(elsewhere)).scalar_one():
-        return Gate.HOLDS
     if group is not None and (group.held >= group.budget or group.domain not in (None, row.domain)):
         return Gate.GROUP
     if not may_start_in((row.region, ""), flying, pairs):

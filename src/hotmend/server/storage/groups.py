@@ -84,5 +84,10 @@ def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:
 
 def get(connection: Connection, key: str) -> Group | None:
     """By key."""
-    row = connection.execute(select(groups).where(groups.c.key == key)).first()
-    return Group(**row._mapping) if row is not None else None
+    return several(connection, [key]).get(key)
+
+
+def several(connection: Connection, keys: Iterable[str]) -> dict[str, Group]:
+    """By their keys; those that are there."""
+    rows = connection.execute(select(groups).where(groups.c.key.in_(list(keys))))
+    return {row.key: Group(**row._mapping) for row in rows}
