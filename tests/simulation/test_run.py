@@ -106,6 +106,32 @@ def test_its_shape_is_on_the_server_as_any_machines(plane: Plane, hotmend: Termi
         assert view["osName"].endswith("(simulated)")
 
 
+def test_codes_of_the_server_are_enough_and_each_is_good_once(plane: Plane, tmp_path: Path) -> None:
+    """Nobody is logged in; the server's own command makes the codes."""
+    nobody = Terminal(tmp_path)
+    words = [sys.executable, "-m", "hotmend.cli.main", "server"]
+    words += ["--data", str(plane.control.folder.path), "--name", "localhost"]
+    words += ["code", "one", "two", "--group", "coded", "--location", "eastus"]
+    codes = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+    assert len(codes) == len(set(codes)) == 2
+    file = tmp_path / "codes"
+    file.write_text(
+        "".join(f"{n} eastus {c}\n" for n, c in zip(("one", "two"), codes, strict=True))
+    )
+    given = ("--codes", file, "--url", plane.base, "--ca", plane.authority)
+    with simulating(nobody, *given):
+        eventually(assessed(plane, "coded", 2))
+    found = listed(plane, "coded")
+    assert {m["name"] for m in found} == {"one", "two"}
+    assert all(m["simulated"] is True for m in found)
+    with simulating(nobody, *given, "--for", 60) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == exit_codes.FAILED and "was used" in said
+    file.write_text("one eastus\n")
+    with simulating(nobody, *given) as process:
+        assert "NAME REGION CODE" in process.communicate(timeout=60)[1]
+
+
 def test_failures_come_at_their_rate(plane: Plane, hotmend: Terminal) -> None:
     words = ("--machines", 2, "--group", "failing", "--fails", 1, "--install-s", 0.1)
     with simulating(hotmend, *words):
