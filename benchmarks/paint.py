@@ -60,7 +60,7 @@ def main() -> None:
         heads = (f"{'page, ms':20}", *(f"{one:>16}" for one in ("first paint", "contentful")))
         print(*heads, f"{'blocking':>14} {'task':>7}")
         with browser.chromium() as chromium:
-            for name, path in pages.paths(plane).items():
+            for name, path in pages.everything(plane).items():
                 found = [look(chromium, plane, cookie, path) for _ in range(asked.rounds + 1)][1:]
                 print(
                     f"{name:20} {_both([one.painted for one in found]):>16} "

@@ -69,6 +69,11 @@ def rollout(plane: Plane) -> str:
         return rollouts.listed(connection)[0].id
 
 
+def everything(plane: Plane) -> dict[str, str]:
+    """The portal's pages, and the door."""
+    return {**paths(plane), "login": "/login"}
+
+
 def paths(plane: Plane) -> dict[str, str]:
     """By name; the page of a function only where a hotpatch is published."""
     one = machine(plane)
@@ -89,7 +94,6 @@ def paths(plane: Plane) -> dict[str, str]:
         "enrol": "/portal/settings/enrol",
         "one-time": "/portal/settings/one-time",
         "schedule": "/portal/settings/schedule",
-        "login": "/login",
         "refused": "/portal/patch?article=nothing",
         "machines": "/portal/machines",
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},

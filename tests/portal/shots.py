@@ -28,7 +28,7 @@ def main(folder: Path, names: list[str]) -> None:
                         chromium, plane, cookie, language=language, theme=theme, width=width
                     )
                     page = made.new_page()
-                    for name, path in pages.paths(plane).items():
+                    for name, path in pages.everything(plane).items():
                         if names and name not in names:
                             continue
                         status = browser.settled(page, path)
