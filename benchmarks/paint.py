@@ -1,6 +1,6 @@
 """First paint and total blocking time of each page of the portal, from Chromium's own tracing.
 
-    scripts/bench paint [--machines 10000] [--rounds 5]
+    scripts/bench paint [--machines 10000] [--rounds 5] [PAGE...]
 
 As Lighthouse counts them, but without a network in between, and without slowing anything down. Each
 visit has a new context, so nothing is cached, and ends a second after the page has loaded.
@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--machines", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("page", nargs="*", help="only these")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as plane:
         pages.prepare(plane, asked.machines)
@@ -61,6 +62,8 @@ def main() -> None:
         print(*heads, f"{'blocking':>14} {'task':>7}")
         with browser.chromium() as chromium:
             for name, path in pages.everything(plane).items():
+                if asked.page and name not in asked.page:
+                    continue
                 found = [look(chromium, plane, cookie, path) for _ in range(asked.rounds + 1)][1:]
                 print(
                     f"{name:20} {_both([one.painted for one in found]):>16} "
