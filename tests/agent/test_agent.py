@@ -39,6 +39,16 @@ def ended(machine: FakeMachine, kind: RunKind) -> list[Run]:
     return [run for run in runs if run.kind is kind and run.finished is not None]
 
 
+def killed_at_its_first_hotpatch(machine: FakeMachine) -> None:
+    """An agent that has heard of the orders that wait."""
+    agent = machine.agent()
+    agent.exchange(machine.link, 0)
+    machine.surgery.apply = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        agent.turn()
+    del machine.surgery.apply
+
+
 def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
     agent = machine.agent()
     machine.settle(agent)
@@ -163,12 +173,7 @@ def test_an_agent_that_was_killed_goes_on_where_it_was(machine: FakeMachine) -> 
 
 def test_the_time_of_an_order_runs_on_while_the_agent_is_down(machine: FakeMachine) -> None:
     machine.link.orders_waiting = [install(maximum_s=7200.0)]
-    agent = machine.agent()
-    agent.exchange(machine.link, 0)
-    machine.surgery.apply = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
-    with pytest.raises(KeyboardInterrupt):
-        agent.turn()
-    del machine.surgery.apply
+    killed_at_its_first_hotpatch(machine)
     machine.now += 7200.0 - 600
     machine.settle(machine.agent())
     (run,) = ended(machine, RunKind.INSTALL)
@@ -203,12 +208,7 @@ def test_an_order_is_void_if_its_turn_comes_after_its_window(machine: FakeMachin
 
 def test_what_began_in_time_goes_on_after_its_window(machine: FakeMachine) -> None:
     machine.link.orders_waiting = [replace(install(), until=machine.now + 600)]
-    agent = machine.agent()
-    agent.exchange(machine.link, 0)
-    machine.surgery.apply = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore
-    with pytest.raises(KeyboardInterrupt):
-        agent.turn()
-    del machine.surgery.apply
+    killed_at_its_first_hotpatch(machine)
     machine.now += 900
     machine.settle(machine.agent())
     (run,) = ended(machine, RunKind.INSTALL)

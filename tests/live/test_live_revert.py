@@ -8,7 +8,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from hotmend.demo.server import CRAFTED, SECRET, Server, free_port
 from hotmend.demo.story import folder_for_all
 from hotmend.demo.traffic import Connection
 from hotmend.surgery.ledger import Ledger, State
+from live.windows import open_now
 from real_packages import real
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root")
@@ -66,7 +66,15 @@ def _halted(
     hotmend = Terminal(_made(folder / "terminal"), {"HOTMEND_SECRET": plane.secret})
     hotmend("login", plane.base, "--ca", plane.authority, "--client", plane.client, check=0)
     _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
-    words = [f"--set={name}={json.dumps(value)}" for name, value in _settings().items()]
+    # One ill machine halts, and what it got is taken back.
+    settings = open_now() | {
+        "soak_s": 20,
+        "signal_max_age_s": 20,
+        "least_failures": 0,
+        "failure_share": 0,
+        "revert_on_halt": True,
+    }
+    words = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
     hotmend("rollouts", "settings", *words, check=0)
     pair = pairs.PAIRS["nginx"]
     packages = [(real(pair.old.file_name), real(pair.new.file_name))]
@@ -89,20 +97,6 @@ def _halted(
     assert {p["pid"]: p["outcome"] for p in patch["processes"]} == dict.fromkeys(pids, "reverted")
     _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
     print(f"reverted {time.monotonic() - seen['fixed']:.1f} s after it was seen in force")
-
-
-def _settings() -> dict[str, object]:
-    """Open for the next half hour; one ill machine halts, and what it got is taken back."""
-    shut = (datetime.now(UTC).minute + 40) % 60
-    return {
-        "window_opens": f"12:{(shut + 1) % 60:02}" if shut < 59 else "13:00",
-        "window_closes": f"12:{shut:02}",
-        "soak_s": 20,
-        "signal_max_age_s": 20,
-        "least_failures": 0,
-        "failure_share": 0,
-        "revert_on_halt": True,
-    }
 
 
 def _serve(publisher: Publisher, plane: ControlPlane) -> None:

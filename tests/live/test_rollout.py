@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from hotmend.demo.server import CRAFTED, SECRET, free_port
 from hotmend.demo.story import folder_for_all
 from hotmend.demo.traffic import Connection
 from live.apart import Apart
+from live.windows import open_now
 from real_packages import real
 
 pytestmark = [
@@ -39,6 +39,7 @@ PROOFS = Path(__file__).parents[2] / "proofs"
 CHECK = Path(__file__).parents[2] / "scripts" / "check-rollout"
 REGIONS = ("westeurope", "northeurope", "eastus")
 SIMULATED = 300 if os.environ.get("HOTMEND_DRILL") == "large" else 30
+SETTINGS = {"soak_s": 5, "signal_max_age_s": 10, "canary_bake_s": 0, "least_most": 100}
 PATIENCE_S = 1800 if os.environ.get("HOTMEND_DRILL") == "large" else 300
 
 
@@ -111,7 +112,8 @@ def test_a_release_goes_to_three_regions_and_its_log_proves_how(fleet: Fleet) ->
     for machine in fleet.machines.values():
         assert machine.look().applied == {}
         assert _answer(machine) == (200, SECRET)
-    words = [f"--set={name}={json.dumps(value)}" for name, value in _settings().items()]
+    settings = open_now() | SETTINGS
+    words = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
     fleet.hotmend("rollouts", "settings", *words, check=0)
     began = time.monotonic()
     fleet.publish()
@@ -143,19 +145,6 @@ def _proven(fleet: Fleet, everybody: int) -> None:
     middle = len(entries) // 2
     less = [line for number, line in enumerate(log.splitlines()) if number != middle]
     assert _check("\n".join(less)).stdout.splitlines()[-1].startswith(f"line {middle + 1}: chain")
-
-
-def _settings() -> dict[str, object]:
-    """Open for the next half hour wherever the clock shows whole hours like this one's."""
-    shut = (datetime.now(UTC).minute + 40) % 60
-    return {
-        "window_opens": f"12:{(shut + 1) % 60:02}" if shut < 59 else "13:00",
-        "window_closes": f"12:{shut:02}",
-        "soak_s": 5,
-        "signal_max_age_s": 10,
-        "canary_bake_s": 0,
-        "least_most": 100,
-    }
 
 
 def _watch(fleet: Fleet) -> str:
