@@ -241,7 +241,6 @@ def _fill(connection: Connection, size: int) -> None:
         order=Order("", RunKind.INSTALL, Selection(("Critical", "Security")), 3600.0),
         written_settings=SETTINGS,
         frozen=frozenset(),
-        pardoned={},
         warned="",
         opens=None,
         closes=None,

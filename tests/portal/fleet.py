@@ -119,7 +119,6 @@ def roll(connection: Connection, now: float, seed: int = 3) -> None:
         order,
         {},
         frozenset(),
-        {},
         "",
         None,
         None,

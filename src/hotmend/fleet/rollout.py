@@ -29,8 +29,8 @@ Failures are weighed against turns that came to an end. Those in flight prove no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from hotmend.fleet.settings import Settings
@@ -53,8 +53,9 @@ class RolloutState(StrEnum):
 @dataclass(frozen=True)
 class Tally:
     """Turns of one owner in one phase. ``reachable``: those waiting whose machine is on and was
-    heard from within ``reachable_s``; ``waiting``: all others that wait. ``again``: of the failed,
-    those that will be tried again."""
+    heard from within ``reachable_s``; ``waiting``: all others that wait. Of the failed, ``again``
+    will be tried again, and ``pardoned`` are those that a person saw when resuming: these very
+    ones, which stop nothing again."""
 
     phase: int
     owner: str
@@ -64,6 +65,12 @@ class Tally:
     healthy: int = 0
     failed: int = 0
     again: int = 0
+    pardoned: int = 0
+
+    @property
+    def fresh(self) -> int:
+        """Failures that no person has seen yet."""
+        return self.failed - self.pardoned
 
     @property
     def attempted(self) -> int:
@@ -80,9 +87,8 @@ class Tally:
 class Standing:
     """How a rollout stands. ``phase``: the one that is open, since ``opened``; ``last_phase``: the
     highest there is. ``released``: the promise counts from then. Times in seconds of the epoch.
-    ``frozen``: owners whose part is frozen. ``pardoned``: failures by (phase, owner) that a person
-    saw when resuming; they stop nothing again. ``ended``: when the last turn of the open phase
-    came to its end, 0.0 for never."""
+    ``frozen``: owners whose part is frozen. ``ended``: when the last turn of the open phase came to
+    its end, 0.0 for never."""
 
     state: RolloutState
     phase: int
@@ -91,12 +97,7 @@ class Standing:
     released: float
     tallies: Sequence[Tally]
     frozen: frozenset[str] = frozenset()
-    pardoned: Mapping[tuple[int, str], int] = field(default_factory=dict)
     ended: float = 0.0
-
-    def failed(self, tally: Tally) -> int:
-        """Failures of a tally that no person has seen yet."""
-        return max(0, tally.failed - self.pardoned.get((tally.phase, tally.owner), 0))
 
 
 class Action(StrEnum):
@@ -124,7 +125,7 @@ def room(standing: Standing, fleet: int, settings: Settings) -> int:
     """How many turns of the rollout may be in flight: admission's ``most``. Failed machines use it
     up, but those of a frozen owner do not use up that of others. ``fleet``: machines of the
     rollout."""
-    harmed = sum(standing.failed(t) for t in standing.tallies if t.owner not in standing.frozen)
+    harmed = sum(t.fresh for t in standing.tallies if t.owner not in standing.frozen)
     return max(0, settings.most(fleet) - harmed)
 
 
@@ -139,7 +140,7 @@ def _harm(standing: Standing, settings: Settings, now: float) -> Decision | None
     here = [t for t in standing.tallies if t.phase == standing.phase]
     beyond: set[str] = set()
     for name, tallies in (("", standing.tallies), (f" of phase {standing.phase}", here)):
-        owners = _by_owner(standing, tallies)
+        owners = _by_owner(tallies)
         failed = sum(failures for failures, _ in owners.values())
         attempted = sum(count for _, count in owners.values())
         allowed = _budget(standing, attempted, settings)
@@ -165,12 +166,12 @@ def _harm(standing: Standing, settings: Settings, now: float) -> Decision | None
     return None
 
 
-def _by_owner(standing: Standing, tallies: Iterable[Tally]) -> dict[str, tuple[int, int]]:
+def _by_owner(tallies: Iterable[Tally]) -> dict[str, tuple[int, int]]:
     """Owner to (failed, attempted)."""
     failed: dict[str, int] = defaultdict(int)
     attempted: dict[str, int] = defaultdict(int)
     for t in tallies:
-        failed[t.owner] += standing.failed(t)
+        failed[t.owner] += t.fresh
         attempted[t.owner] += t.attempted
     return {owner: (failed[owner], attempted[owner]) for owner in attempted}
 

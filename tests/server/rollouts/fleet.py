@@ -60,7 +60,7 @@ class Fleet:
                 **{"state": RolloutState.RUNNING, "created": self.now, "ended": None},
                 **{"phase": 9, "phase_began": self.now, "last_phase": 9, "phases": {}, "size": 0},
                 **{"order": Order("", RunKind.INSTALL, Selection(("Security",)), 600.0)},
-                **{"written_settings": {}, "frozen": frozenset(), "pardoned": {}, "warned": ""},
+                **{"written_settings": {}, "frozen": frozenset(), "warned": ""},
                 **{"opens": None, "closes": None},
                 **changes,
             }
@@ -85,6 +85,7 @@ class Fleet:
                 attempts=0,
                 failure="unhealthy" if state is TurnState.FAILED else "",
                 because="",
+                pardoned=False,
             )
         )
         groups.count_held(self.connection, [row.group])

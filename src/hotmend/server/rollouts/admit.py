@@ -33,10 +33,18 @@ def admit(
     are in flight; how many started."""
     flying = admission.flying(connection, rollout.id)
     free = most - sum(flying.values())
+    if free <= 0:
+        return 0
     automatic = rollout.kind == rollouts.AUTOMATIC
+    zones = None
+    if automatic:
+        opened = windows(rollout, moment)
+        zones = [name for name in admission.time_zones(connection) if name in opened]
+        if not zones:
+            return 0
     reach = Reach(
         seen=moment.now - ON_S,
-        zones=sorted(windows(rollout, moment)) if automatic else None,
+        zones=zones,
         automatic=automatic,
         frozen=sorted(rollout.frozen),
     )

@@ -37,10 +37,8 @@ def resume(connection: Connection, rollout: Rollout, who: str, because: str, now
     _only_from(rollout, "resumed", _PAUSED, _HALTED, _RUNNING)
     if not _both_said(connection, rollout, "rollout resume", who, now):
         return
-    standing = rollouts.standing(connection, rollout, now)
-    pardoned = [[t.phase, t.owner, t.failed] for t in standing.tallies if t.failed]
-    values: dict[str, Any] = {"state": _RUNNING.value, "frozen": [], "pardoned": pardoned}
-    _change(connection, rollout, who, "resume", because, now, **values)
+    turns.pardon(connection, rollout.id)
+    _change(connection, rollout, who, "resume", because, now, state=_RUNNING.value, frozen=[])
 
 
 def halt(connection: Connection, rollout: Rollout, who: str, because: str, now: float) -> None:

@@ -81,7 +81,6 @@ def begin(
         order=published.order,
         written_settings=written,
         frozen=frozenset(),
-        pardoned={},
         warned="",
         opens=None,
         closes=None,

@@ -127,7 +127,6 @@ def _begin(
         order=next(iter(chosen.values())),
         written_settings={**_DEFAULTS, **written, **_SETTINGS},
         frozen=frozenset(),
-        pardoned={},
         warned="",
         opens=occurrence.opens.timestamp(),
         closes=occurrence.closes.timestamp(),

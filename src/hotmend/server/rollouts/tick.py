@@ -40,7 +40,7 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
         return told
     if rollout.state is not RolloutState.RUNNING:
         return 0
-    if rollout.kind == rollouts.AUTOMATIC:
+    if rollout.kind == rollouts.AUTOMATIC and any(t.again for t in standing.tallies):
         _try_again(connection, rollout, moment)
     waiting = {t.phase for t in standing.tallies if t.reachable or t.waiting or t.again}
     phases = sorted(phase for phase in waiting if phase <= rollout.phase)
@@ -50,15 +50,21 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
 
 def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> None:
     now, settings = moment.now, rollout.settings
-    failed = turns.settle(connection, rollout.id, now)
+    left = turns.unsettled(connection, rollout.id)
+    healthy: list[Ended] = []
+    failed: list[Ended] = []
+    if left.started or left.lost:
+        failed += turns.settle(connection, rollout.id, now)
     patience = settings.order_patience_s + rollout.order.maximum_s
-    if moment.listening_since < now - patience:
+    if left.started and moment.listening_since < now - patience:
         failed += turns.give_up(connection, rollout.id, now - patience, now)
     if rollout.phase == CANARIES:
         failed += turns.relapse(connection, rollout.id, now)
-    healthy, bad = turns.judge(connection, rollout.id, settings, moment.listening_since, now)
+    if left.started or left.lost or left.soaking:
+        healthy, bad = turns.judge(connection, rollout.id, settings, moment.listening_since, now)
+        failed += bad
     _write_ended(connection, rollout, healthy, TurnState.HEALTHY, now)
-    _write_ended(connection, rollout, failed + bad, TurnState.FAILED, now)
+    _write_ended(connection, rollout, failed, TurnState.FAILED, now)
 
 
 def _decide(connection: Connection, rollout: Rollout, now: float) -> tuple[Rollout, Standing]:
@@ -109,9 +115,7 @@ def _changes(rollout: Rollout, decided: Decision, now: float) -> dict[str, Any]:
 
 
 def _try_again(connection: Connection, rollout: Rollout, moment: Moment) -> None:
-    opened: dict[float, list[str]] = {}
-    for zone, (opens, _) in windows(rollout, moment).items():
-        opened.setdefault(opens, []).append(zone)
+    opened = {zone: opens for zone, (opens, _) in windows(rollout, moment).items()}
     freed = turns.again(connection, rollout.id, opened, rollout.settings.attempts)
     _write_ended(connection, rollout, freed, TurnState.WAITING, moment.now)
 

@@ -21,6 +21,22 @@ from hotmend.server.storage.tables import groups, machines, runs, turns
 IN_FLIGHT = tuple(state.value for state in TurnState if state.in_flight)
 Cell = tuple[str, str]
 
+_CELLS = (
+    select(groups.c.region, groups.c.zone)
+    .where(groups.c.held < groups.c.budget)
+    .distinct()
+    .order_by(groups.c.region, groups.c.zone)
+)
+_FLYING = (
+    select(turns.c.region, turns.c.zone, func.count())
+    .where(turns.c.rollout == bindparam("of"), turns.c.state.in_(IN_FLIGHT))
+    .group_by(turns.c.region, turns.c.zone)
+)
+_first = select(func.min(machines.c.time_zone).label("name")).cte("zones", recursive=True)
+_next = select(func.min(machines.c.time_zone)).where(machines.c.time_zone > _first.c.name)
+_all = _first.union_all(select(_next.scalar_subquery()).where(_first.c.name.is_not(None)))
+_TIME_ZONES = select(_all.c.name).where(_all.c.name.is_not(None))
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -51,23 +67,18 @@ class Admitted:
 
 def cells(connection: Connection) -> list[Cell]:
     """(region, zone) in which a group has room, in order."""
-    found = connection.execute(
-        select(groups.c.region, groups.c.zone)
-        .where(groups.c.held < groups.c.budget)
-        .distinct()
-        .order_by(groups.c.region, groups.c.zone)
-    )
-    return [(row.region, row.zone) for row in found]
+    return [(row.region, row.zone) for row in connection.execute(_CELLS)]
+
+
+def time_zones(connection: Connection) -> list[str]:
+    """Of machines, each once, in order: from one to the next in the index."""
+    return list(connection.execute(_TIME_ZONES).scalars())
 
 
 def flying(connection: Connection, rollout: str) -> dict[Cell, int]:
     """How many of the rollout's turns are in flight in each (region, zone)."""
-    found = connection.execute(
-        select(turns.c.region, turns.c.zone, func.count().label("count"))
-        .where(turns.c.rollout == rollout, turns.c.state.in_(IN_FLIGHT))
-        .group_by(turns.c.region, turns.c.zone)
-    )
-    return {(row.region, row.zone): int(row._mapping["count"]) for row in found}
+    found = connection.execute(_FLYING, {"of": rollout})
+    return {(region, zone): count for region, zone, count in found}
 
 
 def admissible(

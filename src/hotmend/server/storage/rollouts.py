@@ -8,7 +8,20 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, case, func, insert, literal, select, text, update
+from sqlalchemy import (
+    Connection,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.fleet.rollout import CANARIES, RolloutState, Standing, Tally
@@ -18,6 +31,33 @@ from hotmend.model.agent_messages import Order
 from hotmend.server.storage.tables import machines, rollouts, turns
 
 AUTOMATIC, SCHEDULED = "automatic", "scheduled"
+_OF = turns.c.rollout == bindparam("of")
+_KEY = (turns.c.phase, turns.c.owner)
+_COUNTS = select(*_KEY, turns.c.state, func.count()).where(_OF).group_by(turns.c.state, *_KEY)
+_again = turns.c.failure != Failure.UNHEALTHY.value
+_again &= turns.c.attempts < bindparam("attempts", type_=Integer)
+_FAILURES = (
+    select(
+        *_KEY,
+        func.sum(case((_again, 1), else_=0)),
+        func.sum(case((turns.c.pardoned, 1), else_=0)),
+    )
+    .where(_OF, turns.c.state == TurnState.FAILED.value)
+    .group_by(*_KEY)
+)
+_REACHABLE = (
+    select(*_KEY, func.count())
+    .where(_OF, turns.c.state == TurnState.WAITING.value)
+    .where(turns.c.phase == bindparam("in_phase"), machines.c.id == turns.c.machine)
+    .where(machines.c.seen >= bindparam("since", type_=Float))
+    .group_by(*_KEY)
+)
+# By state, since that is how turns can be found.
+_LAST_CANARY = select(func.max(turns.c.ended)).where(
+    _OF,
+    turns.c.state.in_((TurnState.HEALTHY.value, TurnState.FAILED.value, TurnState.EXCLUDED.value)),
+    turns.c.phase == CANARIES,
+)
 _OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HALTED.value)
 
 
@@ -45,7 +85,6 @@ class Rollout:
     order: Order
     written_settings: Mapping[str, object]
     frozen: frozenset[str]
-    pardoned: Mapping[tuple[int, str], int]
     warned: str
     opens: float | None
     closes: float | None
@@ -56,6 +95,10 @@ class Rollout:
     @cached_property
     def settings(self) -> Settings:
         return parsed(self.written_settings)
+
+
+_LISTED = select(rollouts).order_by(rollouts.c.created.desc(), rollouts.c.id)
+_OPENED = _LISTED.where(rollouts.c.state.in_(_OPEN))
 
 
 def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
@@ -76,7 +119,6 @@ def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -
             order=msgspec.to_builtins(rollout.order),
             settings=dict(rollout.written_settings),
             frozen=sorted(rollout.frozen),
-            pardoned=[],
             warned="",
             opens=rollout.opens,
             closes=rollout.closes,
@@ -111,13 +153,14 @@ def join(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> 
             literal(0),
             literal(""),
             literal(""),
+            literal(False),
         )
         .where(who, ~select(turns.c.machine).where(has).exists())
         .order_by(machines.c.id)
     )
     columns = (
         *("rollout", "machine", "state", "phase", "owner", "region", "zone", "group", "domain"),
-        *("time_zone", "attempts", "failure", "because"),
+        *("time_zone", "attempts", "failure", "because", "pardoned"),
     )
     connection.execute(insert(turns).from_select(columns, new))
     count = select(func.count()).where(turns.c.rollout == rollout.id).scalar_subquery()
@@ -132,10 +175,7 @@ def get(connection: Connection, identifier: str) -> Rollout | None:
 
 def listed(connection: Connection, *, open_only: bool = False) -> list[Rollout]:
     """The newest first."""
-    wanted = select(rollouts).order_by(rollouts.c.created.desc(), rollouts.c.id)
-    if open_only:
-        wanted = wanted.where(rollouts.c.state.in_(_OPEN))
-    return [_rollout(row) for row in connection.execute(wanted)]
+    return [_rollout(row) for row in connection.execute(_OPENED if open_only else _LISTED)]
 
 
 def named(connection: Connection, name: str) -> Rollout | None:
@@ -164,28 +204,19 @@ def change(connection: Connection, identifier: str, **values: Any) -> None:
 def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
     """As ``fleet.rollout`` decides by. Whether machines that wait can be reached is asked only in
     an open phase with nothing in flight: only there does it matter, and it costs a look at each."""
+    own = {"of": rollout.id}
     counts: dict[tuple[int, str], dict[TurnState, int]] = {}
-    columns = (turns.c.phase, turns.c.owner, turns.c.state)
-    own = turns.c.rollout == rollout.id
-    for *key, state, count in connection.execute(
-        select(*columns, func.count()).where(own).group_by(*columns)
-    ):
-        counts.setdefault((key[0], key[1]), {})[TurnState(state)] = count
-    again = _by_phase_and_owner(
-        connection,
-        own
-        & (turns.c.state == TurnState.FAILED.value)
-        & (turns.c.failure != Failure.UNHEALTHY.value)
-        & (turns.c.attempts < rollout.settings.attempts),
-    )
+    for phase, owner, state, count in connection.execute(_COUNTS, own):
+        counts.setdefault((phase, owner), {})[TurnState(state)] = count
+    failures: dict[tuple[int, str], tuple[int, int]] = {}
+    if any(TurnState.FAILED in states for states in counts.values()):
+        most = {"attempts": rollout.settings.attempts}
+        failures = _by_phase_and_owner(connection, _FAILURES, {**own, **most})
     here = [states for (phase, _), states in counts.items() if phase == rollout.phase]
-    reachable: dict[tuple[int, str], int] | None = None
+    reachable: dict[tuple[int, str], tuple[int]] | None = None
     if not any(state.in_flight for states in here for state in states):
-        heard = machines.c.seen >= now - rollout.settings.reachable_s
-        waits = own & (turns.c.state == TurnState.WAITING.value) & (turns.c.phase == rollout.phase)
-        reachable = _by_phase_and_owner(
-            connection, waits & (machines.c.id == turns.c.machine) & heard
-        )
+        heard = {"in_phase": rollout.phase, "since": now - rollout.settings.reachable_s}
+        reachable = _by_phase_and_owner(connection, _REACHABLE, {**own, **heard})
     return Standing(
         state=rollout.state,
         phase=rollout.phase,
@@ -193,11 +224,10 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
         opened=rollout.phase_began,
         released=rollout.created,
         tallies=[
-            _tally(key, states, again.get(key, 0), reachable)
+            _tally(key, states, failures.get(key, (0, 0)), reachable)
             for key, states in sorted(counts.items())
         ],
         frozen=rollout.frozen,
-        pardoned=rollout.pardoned,
         ended=_last_canary(connection, rollout) if rollout.phase == CANARIES else 0.0,
     )
 
@@ -212,19 +242,17 @@ def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]
 
 def _last_canary(connection: Connection, rollout: Rollout) -> float:
     """When the last canary came to its end so far; only they are watched on for a while."""
-    own = (turns.c.rollout == rollout.id) & (turns.c.phase == CANARIES)
-    found = connection.execute(select(func.max(turns.c.ended)).where(own)).scalar_one()
-    return float(found or 0.0)
+    return float(connection.execute(_LAST_CANARY, {"of": rollout.id}).scalar_one() or 0.0)
 
 
 def _tally(
     key: tuple[int, str],
     states: Mapping[TurnState, int],
-    again: int,
-    reachable: Mapping[tuple[int, str], int] | None,
+    failures: tuple[int, int],
+    reachable: Mapping[tuple[int, str], tuple[int]] | None,
 ) -> Tally:
     waiting = states.get(TurnState.WAITING, 0)
-    able = waiting if reachable is None else reachable.get(key, 0)
+    able = waiting if reachable is None else reachable.get(key, (0,))[0]
     return Tally(
         phase=key[0],
         owner=key[1],
@@ -233,16 +261,16 @@ def _tally(
         in_flight=sum(count for state, count in states.items() if state.in_flight),
         healthy=states.get(TurnState.HEALTHY, 0),
         failed=states.get(TurnState.FAILED, 0),
-        again=again,
+        again=failures[0],
+        pardoned=failures[1],
     )
 
 
 def _by_phase_and_owner(
-    connection: Connection, which: ColumnElement[bool]
-) -> dict[tuple[int, str], int]:
-    columns = (turns.c.phase, turns.c.owner)
-    found = connection.execute(select(*columns, func.count()).where(which).group_by(*columns))
-    return {(phase, owner): count for phase, owner, count in found}
+    connection: Connection, question: Any, values: Mapping[str, Any]
+) -> dict[tuple[int, str], Any]:
+    found = connection.execute(question, values)
+    return {(phase, owner): tuple(counts) for phase, owner, *counts in found}
 
 
 def _rollout(row: Any) -> Rollout:
@@ -262,7 +290,6 @@ def _rollout(row: Any) -> Rollout:
         order=msgspec.convert(row.order, Order),
         written_settings=row.settings,
         frozen=frozenset(row.frozen),
-        pardoned={(phase, owner): count for phase, owner, count in row.pardoned},
         warned=row.warned,
         opens=row.opens,
         closes=row.closes,

@@ -64,6 +64,7 @@ machines = Table(
     Column("bad_at", Float, nullable=False),
     Column("bad_because", String(512), nullable=False),
     Index("machines_of_a_group", "group"),
+    Index("machines_in_a_time_zone", "time_zone"),
 )
 
 # Machines of which only few may be away at once: availability sets, and those outside any.
@@ -118,7 +119,6 @@ rollouts = Table(
     Column("order", JSON, nullable=False),  # the template of what its machines are told
     Column("settings", JSON, nullable=False),
     Column("frozen", JSON, nullable=False),  # owners whose part has halted
-    Column("pardoned", JSON, nullable=False),  # failures that a person saw: (phase, owner, count)
     Column("warned", String(1024), nullable=False),
     Column("opens", Float),
     Column("closes", Float),
@@ -154,6 +154,7 @@ turns = Table(
     Column("reverted", Float),  # when its machine was told to take out what it got
     Column("failure", String(16), nullable=False),  # "" or which kind
     Column("because", String(512), nullable=False),
+    Column("pardoned", Boolean, nullable=False),  # a person saw the failure, and went on
     Index("turns_in_order", *_IN_ORDER),
     Index("turns_by_state", "rollout", "state", "phase", "owner", "region", "zone"),
     Index("turns_of_a_machine", "machine", "state"),

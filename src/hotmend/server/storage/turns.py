@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Float, Row, bindparam, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.fleet.rollout import CANARIES
@@ -25,23 +25,105 @@ _AT_ONCE = 500
 _DONE_WELL = (RunStatus.SUCCEEDED.value, RunStatus.COMPLETED_WITH_WARNINGS.value)
 # Runs are known by ids that nobody else makes: of a rollout, a machine and an attempt.
 _IDS = uuid.UUID("7e6bd1ab-4a36-4f0c-9f0a-2f2a3f9d2c11")
-_FIRST = (
-    update(turns)
-    .where(turns.c.rollout == bindparam("of"), turns.c.machine == bindparam("who"))
-    .values(phase=CANARIES)
-)
+
+# Statements that every tick asks are built once.
+_OF = turns.c.rollout == bindparam("of")
+_NOW = bindparam("now", type_=Float)
+_FRESH = {"failure": "", "because": "", "pardoned": False}
+
+
+def _failing(which: ColumnElement[bool], failure: Failure, because: Any) -> Any:
+    """Turns for which that holds fail of it; machine, group and sentence of each."""
+    return (
+        update(turns)
+        .where(which)
+        .values(
+            state=TurnState.FAILED.value,
+            ended=_NOW,
+            failure=failure.value,
+            because=because,
+            pardoned=False,
+        )
+        .returning(turns.c.machine, turns.c.group, turns.c.because)
+    )
+
+
+def _there(state: TurnState, *more: ColumnElement[bool]) -> Any:
+    return select(turns.c.machine).where(_OF, turns.c.state == state.value, *more).exists()
+
+
+_ONE = _OF & (turns.c.machine == bindparam("who"))
+_FIRST = update(turns).where(_ONE).values(phase=CANARIES)
 _START = (
     update(turns)
-    .where(turns.c.rollout == bindparam("of"), turns.c.machine == bindparam("who"))
+    .where(_ONE)
     .values(
+        **_FRESH,
         state=TurnState.STARTED.value,
-        started=bindparam("when"),
+        started=_NOW,
         run=bindparam("which"),
         attempts=turns.c.attempts + 1,
-        failure="",
-        because="",
     )
 )
+_lost = turns.c.failure == Failure.LOST.value
+_UNSETTLED = select(
+    _there(TurnState.STARTED), _there(TurnState.FAILED, _lost), _there(TurnState.SOAKING)
+)
+
+# Each turn asks for its run and its machine, and never the other way round: turns in flight are
+# few, whatever a database believes to know of its tables.
+_run = select(runs.c.finished).where(runs.c.id == turns.c.run, runs.c.finished.is_not(None))
+_well = runs.c.status.in_(bindparam("well", expanding=True))
+# What was given up for lost may still be heard of.
+_started = turns.c.state == TurnState.STARTED.value
+_given = _OF & turns.c.state.in_((TurnState.STARTED.value, TurnState.FAILED.value))
+_given &= _started | _lost
+# Not the time of this look: what was said before it counts, too.
+_SOAK = (
+    update(turns)
+    .where(_given, _run.where(_well).exists())
+    .values(
+        **_FRESH,
+        state=TurnState.SOAKING.value,
+        installed=_run.scalar_subquery(),
+        ended=None,
+    )
+)
+_BADLY_DONE = _failing(
+    _given & _run.where(~_well).exists(), Failure.INSTALLATION, "its installation failed"
+)
+_GIVE_UP = _failing(
+    _OF & _started & (turns.c.started < bindparam("since", type_=Float)),
+    Failure.LOST,
+    "nothing was heard of its order",
+)
+
+_wrong = select(machines.c.bad_because).where(machines.c.id == turns.c.machine)
+_bad = _wrong.where(machines.c.bad_at >= turns.c.installed).exists()
+_soaking = _OF & (turns.c.state == TurnState.SOAKING.value)
+_over = _soaking & (turns.c.installed <= bindparam("over", type_=Float))
+_good = (machines.c.health == GOOD) & (machines.c.health_at >= turns.c.installed)
+for _said in (machines.c.health_at, machines.c.seen):
+    _good &= _said >= turns.c.installed + bindparam("at_end", type_=Float)
+    _good &= _said >= bindparam("listening", type_=Float)
+_BAD = _failing(_soaking & _bad, Failure.UNHEALTHY, _wrong.scalar_subquery())
+_PROVEN = (
+    update(turns)
+    .where(_over, _wrong.where(_good).exists())
+    .values(state=TurnState.HEALTHY.value, ended=_NOW)
+    .returning(turns.c.machine, turns.c.group)
+)
+_UNPROVEN = _failing(
+    _over, Failure.UNHEALTHY, "at the end of its soak it had not said that it is well"
+)
+_canary = (turns.c.state == TurnState.HEALTHY.value) & (turns.c.phase == CANARIES)
+_RELAPSED = _failing(_OF & _canary & _bad, Failure.UNHEALTHY, _wrong.scalar_subquery())
+_AGAIN = (
+    select(turns.c.machine, turns.c.group, turns.c.time_zone, turns.c.ended)
+    .where(_OF, turns.c.state == TurnState.FAILED.value)
+    .where(turns.c.failure != Failure.UNHEALTHY.value, turns.c.attempts < bindparam("most"))
+)
+_WAIT = update(turns).where(_ONE).values(state=TurnState.WAITING.value, run=None, ended=None)
 
 
 @dataclass(frozen=True)
@@ -87,7 +169,7 @@ def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], no
             {
                 "of": rollout,
                 "who": one.machine,
-                "when": now,
+                "now": now,
                 "which": run_id(rollout, one.machine, one.attempts + 1),
             }
             for one in admitted
@@ -96,33 +178,31 @@ def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], no
     groups.count_held(connection, {one.group for one in admitted})
 
 
+@dataclass(frozen=True)
+class Unsettled:
+    """Whether a rollout has turns that are ``started``, given up for ``lost``, or ``soaking``."""
+
+    started: bool
+    lost: bool
+    soaking: bool
+
+
+def unsettled(connection: Connection, rollout: str) -> Unsettled:
+    """What a tick need not look at."""
+    return Unsettled(*map(bool, connection.execute(_UNSETTLED, {"of": rollout}).one()))
+
+
 def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
     """Turns whose run has ended have proved themselves since then, or have failed: these."""
-    given = (TurnState.STARTED.value, TurnState.FAILED.value)
-    ended = (turns.c.rollout == rollout) & turns.c.state.in_(given) & (runs.c.id == turns.c.run)
-    # What was given up for lost may still be heard of.
-    ended &= turns.c.failure.in_(("", Failure.LOST.value)) & runs.c.finished.is_not(None)
-    well = runs.c.status.in_(_DONE_WELL)
-    connection.execute(
-        update(turns)
-        .where(ended & well)
-        .values(
-            state=TurnState.SOAKING.value,
-            # Not the time of this look: what was said before it counts, too.
-            installed=runs.c.finished,
-            ended=None,
-            failure="",
-            because="",
-        )
-    )
-    return _fail(connection, ended & ~well, Failure.INSTALLATION, "its installation failed", now)
+    values = {"of": rollout, "well": _DONE_WELL}
+    # What was lost holds its group as a failure does, and as one that proves itself does.
+    connection.execute(_SOAK, values)
+    return _failed(connection, _BADLY_DONE, values, now)
 
 
 def give_up(connection: Connection, rollout: str, silent_since: float, now: float) -> list[Ended]:
     """Turns that were started before ``silent_since`` and have not ended are lost."""
-    silent = (turns.c.rollout == rollout) & (turns.c.state == TurnState.STARTED.value)
-    silent &= turns.c.started < silent_since
-    return _fail(connection, silent, Failure.LOST, "nothing was heard of its order", now)
+    return _failed(connection, _GIVE_UP, {"of": rollout, "since": silent_since}, now)
 
 
 def judge(
@@ -130,56 +210,39 @@ def judge(
 ) -> tuple[list[Ended], list[Ended]]:
     """(healthy, failed): of the turns that prove themselves those that have, and those that did
     not. The rule is ``fleet.health``'s, of the word that the machine's row has of all signals."""
-    soaking = (turns.c.rollout == rollout) & (turns.c.state == TurnState.SOAKING.value)
-    soaking &= machines.c.id == turns.c.machine
-    bad = soaking & (machines.c.bad_at >= turns.c.installed)
-    failed = _fail(connection, bad, Failure.UNHEALTHY, machines.c.bad_because, now)
+    own = {"of": rollout}
+    failed = _failed(connection, _BAD, own, now)
     if now < listening_since + settings.signal_max_age_s:
         return [], failed
-    over = soaking & (turns.c.installed <= now - settings.soak_s)
-    fresh_since = turns.c.installed + (settings.soak_s - settings.signal_max_age_s)
-    good = (machines.c.health == GOOD) & (machines.c.health_at >= turns.c.installed)
-    for heard in (machines.c.health_at, machines.c.seen):
-        good &= (heard >= fresh_since) & (heard >= listening_since)
-    healthy = connection.execute(
-        update(turns)
-        .where(over & good)
-        .values(state=TurnState.HEALTHY.value, ended=now)
-        .returning(turns.c.machine, turns.c.group)
-    ).all()
-    unknown = "at the end of its soak it had not said that it is well"
-    failed += _fail(connection, over, Failure.UNHEALTHY, unknown, now)
+    over = {**own, "over": now - settings.soak_s}
+    at_end = settings.soak_s - settings.signal_max_age_s
+    values = {**over, "at_end": at_end, "listening": listening_since, "now": now}
+    healthy = connection.execute(_PROVEN, values).all()
     groups.count_held(connection, {row.group for row in healthy})
+    failed += _failed(connection, _UNPROVEN, over, now)
     return [Ended(row.machine, "") for row in healthy], failed
 
 
 def relapse(connection: Connection, rollout: str, now: float) -> list[Ended]:
     """Canaries that had proven themselves, and of which something bad was heard after all: while
     nobody else is patched they are watched on."""
-    well = (turns.c.rollout == rollout) & (turns.c.state == TurnState.HEALTHY.value)
-    well &= (turns.c.phase == CANARIES) & (machines.c.id == turns.c.machine)
-    bad = well & (machines.c.bad_at >= turns.c.installed)
-    return _fail(connection, bad, Failure.UNHEALTHY, machines.c.bad_because, now)
+    return _failed(connection, _RELAPSED, {"of": rollout}, now)
 
 
 def again(
-    connection: Connection, rollout: str, opened: Mapping[float, Sequence[str]], attempts: int
+    connection: Connection, rollout: str, opened: Mapping[str, float], attempts: int
 ) -> list[Ended]:
     """What failed, and not because the machine was unhealthy, is tried again when its next window
-    opens, ``attempts`` times in all: these wait again. ``opened``: since when in which zones."""
-    failed = (turns.c.rollout == rollout) & (turns.c.state == TurnState.FAILED.value)
-    failed &= (turns.c.failure != Failure.UNHEALTHY.value) & (turns.c.attempts < attempts)
-    if connection.execute(select(turns.c.machine).where(failed).limit(1)).first() is None:
-        return []
-    freed: list[Any] = []
-    for since, zones in sorted(opened.items()):
-        freed += connection.execute(
-            update(turns)
-            .where(failed & turns.c.time_zone.in_(zones) & (turns.c.ended < since))
-            .values(state=TurnState.WAITING.value, run=None, ended=None)
-            .returning(turns.c.machine, turns.c.group)
-        ).all()
-    groups.count_held(connection, {row.group for row in freed})
+    opens, ``attempts`` times in all: these wait again. ``opened``: time zones whose window is
+    open, and since when."""
+    freed = [
+        row
+        for row in sorted(connection.execute(_AGAIN, {"of": rollout, "most": attempts}))
+        if row.ended < opened.get(row.time_zone, 0.0)
+    ]
+    if freed:
+        connection.execute(_WAIT, [{"of": rollout, "who": row.machine} for row in freed])
+        groups.count_held(connection, {row.group for row in freed})
     return [Ended(row.machine, "it is tried again") for row in freed]
 
 
@@ -214,7 +277,7 @@ def note_reverted(
     seen = own & turns.c.machine.in_(looked_at)
     connection.execute(update(turns).where(seen).values(reverted=now))
     failed = own & turns.c.machine.in_(told) & (turns.c.state != TurnState.FAILED.value)
-    return _fail(connection, failed, Failure.UNHEALTHY, because, now)
+    return _failed(connection, _failing(failed, Failure.UNHEALTHY, because), {}, now)
 
 
 def leave(
@@ -251,14 +314,15 @@ def forget(connection: Connection, machine: str, now: float) -> None:
     groups.count_held(connection, {row.group for row in gone})
 
 
-def _fail(
-    connection: Connection, which: ColumnElement[bool], failure: Failure, because: Any, now: float
+def pardon(connection: Connection, rollout: str) -> None:
+    """A person has seen the failures that there are: these, and no others."""
+    failed = (turns.c.rollout == rollout) & (turns.c.state == TurnState.FAILED.value)
+    connection.execute(update(turns).where(failed).values(pardoned=True))
+
+
+def _failed(
+    connection: Connection, statement: Any, values: Mapping[str, Any], now: float
 ) -> list[Ended]:
-    gone = connection.execute(
-        update(turns)
-        .where(which)
-        .values(state=TurnState.FAILED.value, ended=now, failure=failure.value, because=because)
-        .returning(turns.c.machine, turns.c.group, turns.c.because)
-    ).all()
+    gone = connection.execute(statement, {**values, "now": now}).all()
     groups.count_held(connection, {row.group for row in gone})
     return [Ended(row.machine, row.because) for row in gone]

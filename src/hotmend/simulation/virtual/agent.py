@@ -63,6 +63,9 @@ class Around(Protocol):
     def crashes_after(self, machine: Machine, article: str) -> float | None:
         """Seconds after it was applied at this moment."""
 
+    def awake(self, machine: str, awake: bool) -> None:
+        """It is, or is not any more."""
+
     def begun(self, machine: Machine) -> None: ...
 
     def applied(self, machine: str, article: str, order: str, boot: int) -> None: ...
@@ -104,11 +107,6 @@ class Agent:
         self._crashes: list[Ended] = []
 
     @property
-    def speaks(self) -> bool:
-        """Its polls arrive."""
-        return self.awake and self._around.network.reaches(self.machine.region, UP)
-
-    @property
     def awake(self) -> bool:
         return self.on and self.up
 
@@ -124,11 +122,13 @@ class Agent:
         """A machine that is switched off forgets what is in its memory."""
         if on and not self.on:
             self.on = True
+            self._around.awake(self.machine.id, True)
             self._boot += 1
             if self._server.waits_for(self.machine.id):
                 self.wake()
         elif not on and self.on:
             self.on, self.up = False, True  # it starts with the machine
+            self._around.awake(self.machine.id, False)
             self._forget()
             self.live.clear()
 
@@ -277,6 +277,7 @@ class Agent:
         if self._around.chance() >= self._around.faults.agent_dies:
             return False
         self.up = False
+        self._around.awake(self.machine.id, False)
         self._forget()
         self._events.after(5 + _LONGEST_AWAY_S * self._around.chance(), self._start, self.life)
         return True
@@ -288,6 +289,7 @@ class Agent:
     def _start(self, life: int) -> None:
         if life == self.life:
             self.up = True
+            self._around.awake(self.machine.id, True)
             self.wake()
 
     @property

@@ -21,7 +21,8 @@ _LATE_S = 7200.0
 
 # What says what a machine is: its id, owner, region, zone, group, domain, time_zone.
 Machine = Any
-Held = Mapping[tuple[str, str], tuple[str, str]]
+Key = tuple[str, str]
+Held = Mapping[Key, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ class Checker:
         self.violations: list[Violation] = []
         self.starts = 0
         self._held: Held = {}
+        self._away = _Away(self._machines, self._islands)
         self._rows: Mapping[str, Mapping[str, Any]] = {}
         self._runs: set[str] = set()
         self._soaked: set[tuple[str, str]] = set()
         self._windows: set[tuple[str, str, str]] = set()
         self._applied: set[tuple[str, str, int]] = set()
-        self._pardoned: Counter[tuple[str, str]] = Counter()
+        self._pardoned: set[tuple[str, str]] = set()
         self._well: Counter[tuple[str, str]] = Counter()
 
     # What is told.
@@ -73,16 +75,18 @@ class Checker:
     def committed(self, now: float, held: Held, rows: Mapping[str, Mapping[str, Any]]) -> None:
         """``held``: (rollout, machine) to (state, run) of all turns that are started, soaking or
         failed; ``rows``: the rollouts."""
-        started = [key for key, (_, run) in held.items() if run and run not in self._runs]
-        self._note_ends(held)
+        new = sorted(held.items() - self._held.items())
+        started = [key for key, (_, run) in new if run and run not in self._runs]
+        self._note_ends(held, new)
+        self._away.update(self._held, held)
         for key in started:
             self._start(now, key, held, rows)
         if started:
-            self._groups(now, started, held)
-            self._places(now, started, held)
-            self._harm(now, started, held, rows)
+            self._groups(now, started)
+            self._places(now, started)
+            self._harm(now, started, rows)
         self._phases(now, rows)
-        self._promise(now, held, rows)
+        self._promise(now, rows)
         self._held, self._rows = held, rows
 
     def applied(self, now: float, machine: str, article: str, order: str, boot: int) -> None:
@@ -101,11 +105,10 @@ class Checker:
 
     def resumed(self, rollout: str) -> None:
         """Two people have seen the failures that there are, and want it to go on."""
-        for key in [key for key in self._pardoned if key[0] == rollout]:
-            del self._pardoned[key]
-        for (one, machine), (state, _) in self._held.items():
-            if one == rollout and state == "failed":
-                self._pardoned[rollout, self._machines[machine].owner] += 1
+        self._pardoned = {key for key in self._pardoned if key[0] != rollout}
+        self._pardoned |= {
+            key for key, (state, _) in self._held.items() if key[0] == rollout and state == "failed"
+        }
 
     def ended(
         self,
@@ -152,7 +155,7 @@ class Checker:
                 self._no("halted", now, f"{machine} started in {row['name']}, which is {said}")
         if key in self._soaked:
             self._no("once", now, f"{machine} was patched in {row['name']} and started again")
-        elsewhere = [other for other, one in held if one == machine and other != rollout]
+        elsewhere = sorted(self._away.rollouts[machine] - {rollout})
         if elsewhere:
             self._no("twice", now, f"{machine} started while it is held by {elsewhere[0]}")
         window = self._window(machine, now)
@@ -164,69 +167,47 @@ class Checker:
         if now > row["created"] + self._limits.promise_days * _DAY_S:
             self._no("promise", now, f"{machine} started after {self._limits.promise_days:g} days")
 
-    def _groups(self, now: float, started: Iterable[tuple[str, str]], held: Held) -> None:
-        away: dict[str, list[str]] = defaultdict(list)
-        for _, machine in held:
-            away[self._machines[machine].group].append(machine)
+    def _groups(self, now: float, started: Iterable[tuple[str, str]]) -> None:
         for group in sorted({self._machines[machine].group for _, machine in started}):
-            size, machines = self._sizes[group], away[group]
-            if len(machines) > (size // 5 if size >= 10 else 1):
-                sentence = f"{len(machines)} of {size} machines of {group} are away or failed"
+            size, domains = self._sizes[group], self._away.domains[group]
+            if domains.total() > (size // 5 if size >= 10 else 1):
+                sentence = f"{domains.total()} of {size} machines of {group} are away or failed"
                 self._no("budget", now, sentence)
-            if len({self._machines[machine].domain for machine in machines}) > 1:
+            if len(domains) > 1:
                 self._no("domain", now, f"several update domains of {group} are away")
 
-    def _places(self, now: float, started: Iterable[tuple[str, str]], held: Held) -> None:
-        zones: dict[tuple[str, str], set[str]] = defaultdict(set)
-        islands: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for (rollout, machine), (state, _) in held.items():
-            if state == "failed":
-                continue
-            one = self._machines[machine]
-            if one.zone:
-                zones[rollout, one.region].add(one.zone)
-            islands[rollout, self._islands.get(one.region, one.region)].add(one.region)
+    def _places(self, now: float, started: Iterable[tuple[str, str]]) -> None:
         for rollout, machine in started:
             one = self._machines[machine]
-            if one.zone and len(zones[rollout, one.region]) > 1:
+            if one.zone and len(self._away.zones[rollout, one.region]) > 1:
                 self._no("zone", now, f"several zones of {one.region} are away")
-            together = islands[rollout, self._islands.get(one.region, one.region)]
+            together = self._away.regions[rollout, self._islands.get(one.region, one.region)]
             if len(together) > 1:
                 self._no("pair", now, f"{' and '.join(sorted(together))} are away together")
 
     def _harm(
-        self,
-        now: float,
-        started: Iterable[tuple[str, str]],
-        held: Held,
-        rows: Mapping[str, Mapping[str, Any]],
+        self, now: float, started: Iterable[tuple[str, str]], rows: Mapping[str, Mapping[str, Any]]
     ) -> None:
         """So many are away or harmed at most; nothing of an owner starts beyond its failures."""
         limits = self._limits
         for rollout in sorted({rollout for rollout, _ in started}):
-            away, failed = 0, Counter[str]()
-            for (one, machine), (state, _) in held.items():
-                if one == rollout:
-                    away += state != "failed"
-                    failed[self._machines[machine].owner] += state == "failed"
+            away, failed = self._away.flying[rollout], self._away.failed[rollout]
+            fresh = {owner: len(ones - self._pardoned) for owner, ones in failed.items()}
             size, frozen = rows[rollout]["size"], rows[rollout]["frozen"]
             most = max(limits.least_most, int(limits.most_share * size))
-            harmed = sum(
-                max(0, count - self._pardoned[rollout, owner])
-                for owner, count in failed.items()
-                if owner not in frozen
-            )
+            harmed = sum(count for owner, count in fresh.items() if owner not in frozen)
             if away + harmed > most:
                 sentence = f"{away} of {size} are away and {harmed} failed; {most} may be"
                 self._no("most", now, sentence)
             for owner in sorted({self._machines[m].owner for one, m in started if one == rollout}):
-                ended = failed[owner] + self._well[rollout, owner]
+                ended = len(failed.get(owner, ())) + self._well[rollout, owner]
                 allowed = max(limits.least_failures, limits.failure_share * ended)
                 if rows[rollout]["phase"] == 0:
                     allowed = limits.canary_failures - 1
-                fresh = failed[owner] - self._pardoned[rollout, owner]
-                if fresh > allowed:
-                    sentence = f"{fresh} of {ended} machines of {owner} failed, and more started"
+                if fresh.get(owner, 0) > allowed:
+                    sentence = (
+                        f"{fresh[owner]} of {ended} machines of {owner} failed, and more started"
+                    )
                     self._no("harm", now, sentence)
 
     def _phases(self, now: float, rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -235,18 +216,22 @@ class Checker:
             if row["phase"] not in (before, before + 1):
                 self._no("phase", now, f"{row['name']} went from phase {before} to {row['phase']}")
 
-    def _promise(self, now: float, held: Held, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        flying = {rollout for (rollout, _), (state, _) in held.items() if state != "failed"}
+    def _promise(self, now: float, rows: Mapping[str, Mapping[str, Any]]) -> None:
         for rollout, row in rows.items():
             late = now - row["created"] - self._limits.promise_days * _DAY_S
-            if row["state"] in ("running", "paused") and late > _LATE_S and rollout not in flying:
+            over = row["state"] in ("running", "paused") and late > _LATE_S
+            if over and not self._away.flying[rollout]:
                 self._no("promise", now, f"{row['name']} goes on after the promised days")
 
-    def _note_ends(self, held: Held) -> None:
-        for key, (state, _) in self._held.items():
-            if state == "soaking" and key not in held:
+    def _note_ends(self, held: Held, new: Iterable[tuple[Key, tuple[str, str]]]) -> None:
+        for key in self._held.keys() - held.keys():
+            if self._held[key][0] == "soaking":
                 self._well[key[0], self._machines[key[1]].owner] += 1
-        self._soaked |= {key for key, (state, _) in held.items() if state == "soaking"}
+        for key, (state, _) in new:
+            if state == "soaking":
+                self._soaked.add(key)
+            if state != "failed" or self._held.get(key, ("", ""))[0] != "failed":
+                self._pardoned.discard(key)
 
     def _window(self, machine: str, now: float) -> str:
         """The date on which the window that is open by the clock on the wall has opened; "" when
@@ -263,6 +248,49 @@ class Checker:
     def _no(self, rule: str, now: float, sentence: str) -> None:
         if len(self.violations) < _MOST_NOTED:
             self.violations.append(Violation(rule, now, sentence))
+
+
+class _Away:
+    """Turns that are in flight or failed, counted by what the rules ask of them. ``rollouts``: of
+    a machine; ``domains``: of a group; ``zones`` and ``regions``: of those in flight, in each
+    region and each island; ``failed``: of each owner."""
+
+    def __init__(self, machines: Mapping[str, Machine], islands: Mapping[str, str]) -> None:
+        self._machines, self._islands = machines, islands
+        self.rollouts: dict[str, set[str]] = defaultdict(set)
+        self.domains: dict[str, Counter[int]] = defaultdict(Counter)
+        self.zones: dict[Key, Counter[str]] = defaultdict(Counter)
+        self.regions: dict[Key, Counter[str]] = defaultdict(Counter)
+        self.flying: Counter[str] = Counter()
+        self.failed: dict[str, dict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
+
+    def update(self, before: Held, held: Held) -> None:
+        for key, (state, _) in before.items() - held.items():
+            self._count(key, state, -1)
+        for key, (state, _) in held.items() - before.items():
+            self._count(key, state, 1)
+
+    def _count(self, key: Key, state: str, by: int) -> None:
+        rollout, machine = key
+        one = self._machines[machine]
+        _add(self.domains[one.group], one.domain, by)
+        (self.rollouts[machine].add if by > 0 else self.rollouts[machine].discard)(rollout)
+        if state == "failed":
+            owners = self.failed[rollout][one.owner]
+            (owners.add if by > 0 else owners.discard)(key)
+            return
+        self.flying[rollout] += by
+        if one.zone:
+            _add(self.zones[rollout, one.region], one.zone, by)
+        island = self._islands.get(one.region, one.region)
+        _add(self.regions[rollout, island], one.region, by)
+
+
+def _add(counter: Counter[Any], what: Any, by: int) -> None:
+    """What is not there any more is in no counter."""
+    counter[what] += by
+    if not counter[what]:
+        del counter[what]
 
 
 _zones: dict[str, ZoneInfo] = {}

@@ -44,6 +44,14 @@ class Network:
         """Whether messages in this direction may arrive at all."""
         return self._cut.get((region, direction), 0.0) <= self._events.now
 
+    def cut(self, direction: str) -> list[str]:
+        """Regions out of, or into, which nothing gets."""
+        return [
+            region
+            for region, way in self._cut
+            if way == direction and not self.reaches(region, way)
+        ]
+
     def _delay(self) -> float:
         return _QUICK_S + self._chance.random() ** 4 * self._faults.delay_s
 

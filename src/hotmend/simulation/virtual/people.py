@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -61,8 +62,7 @@ class People:
         self._events.after(_LOOK_EVERY_S * (0.5 + self._chance.random()), self._look)
 
     def _see_to(self, rollout: str, state: str) -> None:
-        for machine in self._failed(rollout):
-            self._exclude(rollout, machine)
+        self._exclude(rollout, self._failed(rollout))
         if state != "finished":
             self._resume(rollout)
 
@@ -76,16 +76,20 @@ class People:
             self._resume(rollout)
         failed = self._failed(rollout)
         if failed and luck > 0.7:
-            self._exclude(rollout, self._chance.choice(failed))
+            self._exclude(rollout, [self._chance.choice(failed)])
 
     def _failed(self, rollout: str) -> Sequence[str]:
         held = self.seen.held.items()
         return sorted(m for (one, m), (state, _) in held if one == rollout and state == "failed")
 
-    def _exclude(self, rollout: str, machine: str) -> None:
-        self._try(
-            rollout, lambda c, row: people.exclude(c, row, machine, _ONE, "", self._events.now)
-        )
+    def _exclude(self, rollout: str, machines: Sequence[str]) -> None:
+        def each(connection: Connection, row: Rollout) -> None:
+            for machine in machines:
+                with suppress(ArmError):  # it is tried again already
+                    people.exclude(connection, row, machine, _ONE, "", self._events.now)
+
+        if machines:
+            self._try(rollout, each)
 
     def _resume(self, rollout: str) -> None:
         """One asks, another one agrees; a pause needs only one."""

@@ -1,8 +1,8 @@
 """The control plane of a virtual world: the real code and the real tables, on one SQLite in memory.
 
 What arrives together is written together, and a tick is taken when something has changed. Ticks in
-between, which find nothing to do, are left out, and so are polls that find no order: that machines
-were heard is written for all at once, before each tick.
+between, which find nothing to do, are left out, and so are polls that find no order: of a machine
+that speaks the tables say that it was heard far in the future, until it is silent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Connection, create_engine, event, insert, update
+from sqlalchemy import Connection, create_engine, event, insert
 from sqlalchemy.pool import StaticPool
 
 from hotmend.fleet.settings import parsed
@@ -25,20 +25,24 @@ from hotmend.server.agents.batch import written
 from hotmend.server.control import Control
 from hotmend.server.rollouts.keeping import Keeping
 from hotmend.server.rollouts.releases import Published
-from hotmend.server.storage import groups, machines, runs, settings
+from hotmend.server.storage import groups, runs, settings
 from hotmend.server.storage.database import Database
-from hotmend.server.storage.tables import keeper
 from hotmend.server.storage.tables import machines as machine_table
 from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.fleet import Machine
 from hotmend.simulation.virtual.scenario import Scenario
 
-_TOGETHER_S = 0.5
+_TOGETHER_S = 2.0
 _TICK_AFTER_S = 1.0
-_TICK_AFTER_REPORT_S = 30.0
+_TICK_AFTER_REPORT_S = 60.0
 _AT_LEAST_EVERY_S = 3600.0
-_SPEAKS_EVERY_S = 60.0
+_FAR_S = 1e9
 _MINUTE_S = 60.0
+
+_HELD = (
+    "SELECT machine, state, run FROM turns"
+    " WHERE rollout = ? AND state IN ('started', 'soaking', 'failed') ORDER BY machine"
+)
 
 T = TypeVar("T")
 Known = tuple[str, str]
@@ -87,14 +91,17 @@ class Plane:
         self._engine = create_engine(
             "sqlite://", creator=lambda: self._raw, poolclass=StaticPool, echo=False
         )
-        event.listen(self._engine, "before_cursor_execute", self._statement)
+        if scenario.faults.replica_dies:
+            event.listen(self._engine, "before_cursor_execute", self._statement)
         self._dies_in = -1
         self._away_until = 0.0
         self._ticked = events.now
-        self._spoke = 0.0
+        self._mute: set[str] = set()
+        self._heard: set[str] = set()
         self._next_tick = float("inf")
         self._inbox: list[tuple[str, Sequence[str] | Report, Callable[..., None]]] = []
         self._published: tuple[Published, ...] = ()
+        self._begun: set[str] = set()
         self._replica = self._new_replica()
         self._waits: set[str] = set()
         self._ordered: set[str] = set()
@@ -170,6 +177,7 @@ class Plane:
     def _write(self) -> None:
         """All that arrived, in one transaction, and then the answers."""
         inbox, self._inbox = self._inbox, []
+        self._heard.update(machine for machine, what, _ in inbox if isinstance(what, Report))
         if self._away:
             return
         try:
@@ -194,13 +202,11 @@ class Plane:
         reports = [(m, what) for m, what, _ in inbox if isinstance(what, Report)]
         if reports:
             written(connection, reports, now)
-        answers: list[Sequence[Order]] = []
-        for machine, what, _ in inbox:
-            if isinstance(what, Report) or not machines.seen(connection, machine, now):
-                answers.append(())
-            else:
-                answers.append(runs.waiting(connection, machine, what, now))
-        return answers
+        known = {m: what for m, what, _ in inbox if not isinstance(what, Report)}
+        if not known:
+            return [()] * len(inbox)
+        orders = runs.waiting_of(connection, known, now)
+        return [() if isinstance(what, Report) else orders[m] for m, what, _ in inbox]
 
     # Ticks.
 
@@ -217,40 +223,38 @@ class Plane:
             return
         self.ticks += 1
         self._note_who_spoke()
+        new = tuple(one for one in self._published if one.name not in self._begun)
         try:
-            self._transaction(lambda c: self._replica.tick(c, self._published))
+            self._transaction(lambda c: self._replica.tick(c, new))
         except ReplicaDied:
             self.tick_soon()
         self._look()
 
     def _note_who_spoke(self) -> None:
-        """All that are not silent, within the last minute; and that somebody ticked, until now."""
-        now = self._events.now
-        listening = self._ticked >= self._away_until
+        """Who is silent since the last tick, and who is heard again; and that somebody ticked,
+        until now."""
+        now, mute = self._events.now, self._silent()
+        listening, before = self._ticked >= self._away_until, self._ticked
         self._ticked = now
-        with self._engine.begin() as connection:
-            if listening:
-                connection.execute(update(keeper).values(ticked=now - _TICK_AFTER_S))
-            if now - self._spoke < _SPEAKS_EVERY_S:
-                return
-            self._spoke = now
-            cursor = self._raw.cursor()
-            cursor.execute("DELETE FROM silent")
-            cursor.executemany("INSERT INTO silent VALUES (?)", [(m,) for m in self._silent()])
-            cursor.execute(
-                "UPDATE machines SET seen = ? WHERE id NOT IN (SELECT id FROM silent)", (now,)
-            )
+        loud = (self._mute | self._heard) - mute
+        said = [(now + _FAR_S, machine) for machine in sorted(loud)]
+        said += [(before, machine) for machine in sorted(mute - self._mute - self._heard)]
+        self._mute, self._heard = mute, set()
+        self._raw.executemany("UPDATE machines SET seen = ? WHERE id = ?", said)
+        if listening:
+            self._raw.execute("UPDATE keeper SET ticked = ?", (now - _TICK_AFTER_S,))
+        self._raw.commit()
 
     def _look(self) -> None:
         """At what was committed."""
-        rows = self._raw.execute(
-            "SELECT rollout, machine, state, run FROM turns"
-            " WHERE state IN ('started', 'soaking', 'failed') ORDER BY rollout, machine"
-        ).fetchall()
-        held = {(rollout, machine): (state, run) for rollout, machine, state, run in rows}
         names = ("id", "name", "state", "phase", "created", "size", "because", "ended", "frozen")
         found = self._raw.execute(f"SELECT {', '.join(names)} FROM rollouts ORDER BY created, id")
         rollouts = {row[0]: dict(zip(names, row, strict=True)) for row in found.fetchall()}
+        self._begun = {row["name"] for row in rollouts.values()}
+        held: dict[Known, tuple[str, str]] = {}
+        for rollout in rollouts:
+            for machine, state, run in self._raw.execute(_HELD, (rollout,)):
+                held[rollout, machine] = (state, run)
         self._waits = {m for (_, m), (state, _) in held.items() if state != "failed"}
         self._seen(Committed(held, rollouts))
         given = {run: m for (_, m), (state, run) in held.items() if state == "started"}
@@ -306,7 +310,6 @@ class Plane:
 
     def _fill(self, fleet: Sequence[Machine], written: Mapping[str, object]) -> None:
         now = self._events.now
-        self._raw.execute("CREATE TEMP TABLE silent (id TEXT PRIMARY KEY)")
         with self._engine.begin() as connection:
             connection.execute(insert(machine_table), [_row(one, now) for one in fleet])
             cells = {one.group: (one.region, one.zone) for one in fleet}
@@ -323,7 +326,7 @@ def _in_parts(rows: list[T], most: int = 500) -> Iterable[list[T]]:
 def _row(machine: Machine, now: float) -> dict[str, Any]:
     return {
         **{"id": machine.id, "resource": f"/machines/{machine.id}", "host": machine.id},
-        **{"facts": {}, "simulated": True, "enrolled": now, "seen": now, "heard": 0},
+        **{"facts": {}, "simulated": True, "enrolled": now, "seen": now + _FAR_S, "heard": 0},
         **{"owner": machine.owner, "region": machine.region, "zone": machine.zone},
         **{"group": machine.group, "domain": machine.domain, "time_zone": machine.time_zone},
         **{"automatic": machine.automatic, "canary": False, "reboot": "IfRequired"},

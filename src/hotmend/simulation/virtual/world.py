@@ -17,7 +17,7 @@ from hotmend.simulation.virtual.checker import Checker, Limits, Violation
 from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.fleet import Machine, fleet
 from hotmend.simulation.virtual.hotpatch import KINDS
-from hotmend.simulation.virtual.network import Network
+from hotmend.simulation.virtual.network import UP, Network
 from hotmend.simulation.virtual.people import People
 from hotmend.simulation.virtual.plane import Committed, Plane
 from hotmend.simulation.virtual.scenario import DAY_S, Faults, Scenario
@@ -62,6 +62,10 @@ class World:
         self.network = Network(scenario, self.events)
         self.fleet = fleet(scenario)
         self._random = scenario.chance("agents").random
+        self._asleep: set[str] = set()
+        self._in_region: dict[str, set[str]] = defaultdict(set)
+        for one in self.fleet:
+            self._in_region[one.region].add(one.id)
         self._checker = Checker(self.fleet, pairs().items(), _limits(scenario))
         self._plane = Plane(
             scenario, self.events, self.fleet, self._silent, self._committed, self._wake
@@ -71,7 +75,7 @@ class World:
         self._patched: dict[str, set[str]] = defaultdict(set)
         self._trace = hashlib.sha256()
         self._before = Committed({}, {})
-        self._calm = False
+        self._calm = self._ended = False
         self.story = Story(scenario)
 
     def run(self, until_violation: str = "") -> Story:
@@ -120,6 +124,9 @@ class World:
             self.events.after(after, self.story.crashed.add, machine.id)
         return after
 
+    def awake(self, machine: str, awake: bool) -> None:
+        (self._asleep.discard if awake else self._asleep.add)(machine)
+
     def begun(self, machine: Machine) -> None:
         self._checker.begun(self.events.now, machine.id, machine.clock_s)
 
@@ -133,19 +140,20 @@ class World:
     def _committed(self, seen: Committed) -> None:
         self._checker.committed(self.events.now, seen.held, seen.rollouts)
         before, self._before = self._before, seen
-        for key in sorted({*seen.held, *before.held}):
-            if seen.held.get(key) != before.held.get(key):
-                self._write(*key, *seen.held.get(key, ("", "")))
+        for key in sorted({key for key, _ in seen.held.items() ^ before.held.items()}):
+            self._write(*key, *seen.held.get(key, ("", "")))
         for rollout, row in seen.rollouts.items():
             if row != before.rollouts.get(rollout):
                 self._write(rollout, row)
         self._people.seen = seen
+        self._ended = self._all_ended()
 
     def _write(self, *what: object) -> None:
         self._trace.update(json.dumps([self.events.now, *what]).encode())
 
     def _silent(self) -> set[str]:
-        return {name for name, agent in self._agents.items() if not agent.speaks}
+        """Machines whose polls do not arrive."""
+        return self._asleep.union(*(self._in_region[region] for region in self.network.cut(UP)))
 
     def _wake(self, machine: str) -> None:
         self._agents[machine].wake()
@@ -186,8 +194,9 @@ class World:
         return rule != "" and any(one.rule == rule for one in self._checker.violations)
 
     def _over(self, began: float) -> bool:
-        if self.events.now - began > _MOST_DAYS * DAY_S:
-            return True
+        return self._ended or self.events.now - began > _MOST_DAYS * DAY_S
+
+    def _all_ended(self) -> bool:
         rows, held = self._before.rollouts.values(), self._before.held.values()
         if len(rows) < self.scenario.releases:
             return False

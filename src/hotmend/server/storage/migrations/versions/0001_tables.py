@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("bad_because", sa.String(512), nullable=False),
     )
     op.create_index("machines_of_a_group", "machines", ["group"])
+    op.create_index("machines_in_a_time_zone", "machines", ["time_zone"])
     op.create_table(
         "health",
         sa.Column("machine", sa.String(36), primary_key=True),
@@ -119,7 +120,6 @@ def upgrade() -> None:
         sa.Column("order", sa.JSON, nullable=False),
         sa.Column("settings", sa.JSON, nullable=False),
         sa.Column("frozen", sa.JSON, nullable=False),
-        sa.Column("pardoned", sa.JSON, nullable=False),
         sa.Column("warned", sa.String(1024), nullable=False),
         sa.Column("opens", sa.Float),
         sa.Column("closes", sa.Float),
@@ -147,6 +147,7 @@ def upgrade() -> None:
         sa.Column("reverted", sa.Float),
         sa.Column("failure", sa.String(16), nullable=False),
         sa.Column("because", sa.String(512), nullable=False),
+        sa.Column("pardoned", sa.Boolean, nullable=False),
     )
     in_order = ["rollout", "group", "state", "phase", "domain", "machine"]
     in_order += ["time_zone", "owner", "attempts"]
