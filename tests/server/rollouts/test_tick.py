@@ -24,6 +24,7 @@ from hotmend.model.agent_messages import (
     RunKind,
     RunStatus,
 )
+from hotmend.server.rollouts import people
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import audit, groups, rollouts, runs, turns
@@ -72,12 +73,21 @@ class World:
         """Its agent reports the end of its order."""
         installation = Installation(patches, RebootStatus.NOT_NEEDED)
         for kept in runs.history(self.connection, machine, 0.0):
-            if kept.finished is None:
+            if kept.finished is None or kept.status is RunStatus.UNKNOWN:
                 done = Run(
                     *(kept.id, RunKind.INSTALL, self.fleet.now, status, self.fleet.now),
                     installation=installation,
                 )
                 assert runs.note(self.connection, machine, done, self.fleet.now) == ""
+
+    def fetches(self, machine: str) -> None:
+        """Its agent comes for its order."""
+        assert len(runs.waiting(self.connection, machine, (), self.fleet.now)) == 1
+
+    def rollout_with(self, *, phase: int, **written: Any) -> None:
+        """It is in that phase, and so are its machines, under these settings."""
+        rollouts.change(self.connection, "r", phase=phase, settings=written)
+        self.connection.execute(update(turns.turns).values(phase=phase))
 
     def says(self, machine: str, word: str, because: str = "") -> None:
         bad = {"bad_at": self.fleet.now, "bad_because": because} if word == "bad" else {}
@@ -219,11 +229,58 @@ def test_a_failed_machine_uses_up_its_groups_budget_until_it_is_let_go(world: Wo
 
 def test_an_order_of_which_nothing_is_heard_is_lost_and_may_still_turn_up(world: World) -> None:
     world.tick()
+    world.fetches("m0")
     world.tick(3600 + 600 + 2)
     assert world.states["m0"] == "failed"
+    assert runs.busy(world.connection, "m0") is None
     world.ends("m0")
     world.tick()
     assert world.states["m0"] == "soaking"
+
+
+def test_an_order_that_nobody_came_for_ends_with_the_window_and_the_machine_goes_on(
+    world: World,
+) -> None:
+    world.tick(5 * 3600)
+    world.fetches("m5")
+    world.tick(3600 - 2)
+    assert world.states["m0"] == world.states["m5"] == "started"
+    world.tick()
+    assert (world.states["m0"], world.states["m5"]) == ("failed", "started"), "m5 may be at it"
+    assert runs.busy(world.connection, "m0") is None
+    assert runs.busy(world.connection, "m5") is not None
+    assert runs.waiting(world.connection, "m0", (), world.fleet.now) == []
+    world.ends("m5")
+    world.fleet.now += 16 * 3600
+    world.tick()
+    assert world.states["m0"] == "started", "tried again, in its next window"
+
+
+def test_only_the_failures_that_two_people_saw_are_pardoned(world: World) -> None:
+    """m0's is taken out afterwards; that of another machine is news."""
+    world.rollout_with(phase=0, canary_failures=2)
+    world.tick()
+    for name in ("m0", "m5"):
+        world.ends(name)
+    world.tick()
+    for name in ("m0", "m5"):
+        world.says(name, "bad", "it crashed")
+    world.tick()
+    assert world.now_rollout.state is RolloutState.HALTED
+    for who in ("one", "two"):
+        people.resume(world.connection, world.now_rollout, who, "", world.fleet.now)
+    world.tick()
+    assert world.now_rollout.state is RolloutState.RUNNING, "what was seen halts nothing again"
+    for name in ("m0", "m5"):
+        people.exclude(world.connection, world.now_rollout, name, "one", "", world.fleet.now)
+    world.tick()
+    for name in ("m1", "m6"):
+        world.ends(name)
+    world.tick()
+    for name in ("m1", "m6"):
+        world.says(name, "bad", "it crashed")
+    world.tick()
+    assert world.now_rollout.state is RolloutState.HALTED
 
 
 def test_the_third_failure_halts_and_freezes_what_has_not_started(database: Database) -> None:
@@ -329,6 +386,7 @@ def test_a_schedule_starts_in_its_own_window_and_ends_with_it(database: Database
         for number in range(2):
             made.turn("r", made.machine(f"m{number}", WEST))
         assert world.tick(11) == 1, "at noon, which is in nobody's off-peak window"
+        world.fetches("m0")
         world.tick(3600)
         assert sorted(world.states.values()) == ["excluded", "started"]
 

@@ -68,8 +68,7 @@ def window_once(patch: Patch) -> None:
     kept = turns.again
 
     def at_once(connection: Any, rollout: str, opened: Any, attempts: int) -> Any:
-        everywhere = [name for names in opened.values() for name in names]
-        return kept(connection, rollout, {float("inf"): everywhere}, attempts)
+        return kept(connection, rollout, dict.fromkeys(opened, float("inf")), attempts)
 
     patch.setattr(turns, "again", at_once)
 

@@ -274,7 +274,8 @@ def status_of(noted: ApplyUpdate, kept: Kept | None) -> str:
         return "Failed" if noted.because else "Cancelled"
     if kept is not None and kept.finished is None:
         return "Pending" if kept.run is None else "InProgress"
-    return "RetryLater" if kept is not None and kept.status is RunStatus.FAILED else "Completed"
+    bad = kept is not None and kept.status in (RunStatus.FAILED, RunStatus.UNKNOWN)
+    return "RetryLater" if bad else "Completed"
 
 
 def message_of(noted: ApplyUpdate) -> str:

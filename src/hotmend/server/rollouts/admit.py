@@ -91,19 +91,19 @@ def _start(
     admitted: Sequence[Admitted],
     moment: Moment,
 ) -> None:
-    turns.start(connection, rollout.id, admitted, moment.now)
-    open_zones, settings = windows(rollout, moment), rollout.settings
+    opened, settings = windows(rollout, moment), rollout.settings
     hours = f"{settings.window_opens:%H:%M}-{settings.window_closes:%H:%M}"
+    occurrence = None
+    if rollout.opens is not None and rollout.closes is not None:
+        occurrence, hours = (rollout.opens, rollout.closes), ""
+    each = [(one, occurrence or opened[one.time_zone]) for one in admitted]
+    turns.start(connection, rollout.id, [(one, window[1]) for one, window in each], moment.now)
     windows_order = rollout.windows_order
     with_windows: frozenset[str] = frozenset()
     if windows_order is not None:
         with_windows = schedules.with_windows(connection, [one.machine for one in admitted])
     asked, rows = [], []
-    for one in admitted:
-        if rollout.opens is not None and rollout.closes is not None:
-            window, hours = (rollout.opens, rollout.closes), ""
-        else:
-            window = open_zones[one.time_zone]
+    for one, window in each:
         order = replace(
             (windows_order if one.machine in with_windows else None) or rollout.order,
             id=run_id(rollout.id, one.machine, one.attempts + 1),

@@ -15,7 +15,7 @@ from hotmend.fleet.rollout import CANARIES, RolloutState
 from hotmend.fleet.settings import parsed
 from hotmend.model.agent_messages import Order, RebootSetting, RunKind, Selection
 from hotmend.release import parity
-from hotmend.release.classification import Classification
+from hotmend.release.debian_catalogue import of_update
 from hotmend.release.draft import Draft
 from hotmend.release.policy import Policy
 from hotmend.release.release import Kind
@@ -23,7 +23,6 @@ from hotmend.server.storage import audit, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines
 
-_AUTOMATIC = tuple(c.value for c in Classification if c.automatic)
 _LONGEST_S = 3600.0
 # A release has one rollout: two replicas that begin it begin the same.
 _IDS = uuid.UUID("0b0ef3c4-6a0e-4f0c-8a6e-0c3a0f2a9a55")
@@ -46,10 +45,14 @@ class Published:
 
     @property
     def order(self) -> Order:
-        """What machines are told. A hotpatch asks for no restart; a baseline, planned or not,
-        restarts as each machine's owner set it."""
-        live = parity.propose(self.draft.updates).kind is Kind.HOTPATCH
-        selection = Selection(_AUTOMATIC, only_without_reboot=live)
+        """What machines are told: to install what this very release brings, by its articles, and
+        nothing that is published meanwhile. A hotpatch asks for no restart; a baseline, planned or
+        not, restarts as each machine's owner set it."""
+        updates = self.draft.updates
+        live = parity.propose(updates).kind is Kind.HOTPATCH
+        wanted = (one for one in updates if one.classification.automatic)
+        articles = tuple(patch.article for one in wanted for patch in of_update(one))
+        selection = Selection(include=articles, only_without_reboot=live)
         return Order("", RunKind.INSTALL, selection, _LONGEST_S, RebootSetting.NEVER)
 
 

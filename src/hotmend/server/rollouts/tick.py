@@ -55,6 +55,8 @@ def _note_ended(connection: Connection, rollout: Rollout, moment: Moment) -> Non
     failed: list[Ended] = []
     if left.started or left.lost:
         failed += turns.settle(connection, rollout.id, now)
+    if left.started:
+        failed += turns.expire(connection, rollout.id, now)
     patience = settings.order_patience_s + rollout.order.maximum_s
     if left.started and moment.listening_since < now - patience:
         failed += turns.give_up(connection, rollout.id, now - patience, now)

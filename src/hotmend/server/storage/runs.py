@@ -43,7 +43,9 @@ _SEND = (
     .where(runs.c.id.in_(bindparam("ids", expanding=True)))
     .values(sent=bindparam("when"))
 )
-_KNOWN = select(runs.c.id, runs.c.machine, runs.c.kind, runs.c.finished).where(
+# A run that was given up has not ended before its machine says so.
+_ended = runs.c.finished.is_not(None) & (runs.c.status != RunStatus.UNKNOWN.value)
+_KNOWN = select(runs.c.id, runs.c.machine, runs.c.kind, _ended.label("ended")).where(
     runs.c.id.in_(bindparam("ids", expanding=True))
 )
 _CHANGE = (
@@ -147,7 +149,7 @@ def note_all(connection: Connection, said: Sequence[tuple[str, Run]], now: float
     """As ``note``, of many (machine, run)s in their order, with a few statements for all."""
     ids = sorted({run.id for _, run in said})
     known = {
-        row.id: (row.machine, row.kind, row.finished is not None)
+        row.id: (row.machine, row.kind, bool(row.ended))
         for row in connection.execute(_KNOWN, {"ids": ids})
     }
     answers, new, changed = [], dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()

@@ -149,6 +149,7 @@ turns = Table(
     Column("attempts", Integer, nullable=False),
     Column("run", String(36)),
     Column("started", Float),
+    Column("until", Float),  # its machine must have begun by then
     Column("installed", Float),
     Column("ended", Float),
     Column("reverted", Float),  # when its machine was told to take out what it got

@@ -33,7 +33,7 @@ _FRESH = {"failure": "", "because": "", "pardoned": False}
 
 
 def _failing(which: ColumnElement[bool], failure: Failure, because: Any) -> Any:
-    """Turns for which that holds fail of it; machine, group and sentence of each."""
+    """Turns for which that holds fail of it; machine, group, sentence and run of each."""
     return (
         update(turns)
         .where(which)
@@ -44,7 +44,7 @@ def _failing(which: ColumnElement[bool], failure: Failure, because: Any) -> Any:
             because=because,
             pardoned=False,
         )
-        .returning(turns.c.machine, turns.c.group, turns.c.because)
+        .returning(turns.c.machine, turns.c.group, turns.c.because, turns.c.run)
     )
 
 
@@ -61,6 +61,7 @@ _START = (
         **_FRESH,
         state=TurnState.STARTED.value,
         started=_NOW,
+        until=bindparam("begin_by"),
         run=bindparam("which"),
         attempts=turns.c.attempts + 1,
     )
@@ -72,7 +73,11 @@ _UNSETTLED = select(
 
 # Each turn asks for its run and its machine, and never the other way round: turns in flight are
 # few, whatever a database believes to know of its tables.
-_run = select(runs.c.finished).where(runs.c.id == turns.c.run, runs.c.finished.is_not(None))
+_run = select(runs.c.finished).where(
+    runs.c.id == turns.c.run,
+    runs.c.finished.is_not(None),
+    runs.c.status != RunStatus.UNKNOWN.value,
+)
 _well = runs.c.status.in_(bindparam("well", expanding=True))
 # What was given up for lost may still be heard of.
 _started = turns.c.state == TurnState.STARTED.value
@@ -96,6 +101,19 @@ _GIVE_UP = _failing(
     _OF & _started & (turns.c.started < bindparam("since", type_=Float)),
     Failure.LOST,
     "nothing was heard of its order",
+)
+_untold = select(runs.c.id).where(runs.c.id == turns.c.run, runs.c.sent.is_(None)).exists()
+_EXPIRE = _failing(
+    _OF & _started & (turns.c.until <= _NOW) & _untold,
+    Failure.LOST,
+    "its machine did not come for its order before the window closed",
+)
+
+# Ended, as far as anybody knows; what its machine says of it after all comes before that.
+_GIVEN_UP = (
+    update(runs)
+    .where(runs.c.id == bindparam("which"), runs.c.finished.is_(None))
+    .values(finished=_NOW, status=RunStatus.UNKNOWN.value)
 )
 
 _wrong = select(machines.c.bad_because).where(machines.c.id == turns.c.machine)
@@ -161,8 +179,14 @@ def make_canaries(connection: Connection, rollout: str, canaries: Iterable[str])
         connection.execute(_FIRST, rows)
 
 
-def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], now: float) -> None:
-    """They begin; giving them their orders, by ``run_id``, is the caller's."""
+def start(
+    connection: Connection,
+    rollout: str,
+    admitted: Sequence[tuple[Admitted, float]],
+    now: float,
+) -> None:
+    """They are to begin, each until the time beside it; giving them their orders, by ``run_id``, is
+    the caller's."""
     connection.execute(
         _START,
         [
@@ -170,12 +194,13 @@ def start(connection: Connection, rollout: str, admitted: Sequence[Admitted], no
                 "of": rollout,
                 "who": one.machine,
                 "now": now,
+                "begin_by": until,
                 "which": run_id(rollout, one.machine, one.attempts + 1),
             }
-            for one in admitted
+            for one, until in admitted
         ],
     )
-    groups.count_held(connection, {one.group for one in admitted})
+    groups.count_held(connection, {one.group for one, _ in admitted})
 
 
 @dataclass(frozen=True)
@@ -201,8 +226,15 @@ def settle(connection: Connection, rollout: str, now: float) -> list[Ended]:
 
 
 def give_up(connection: Connection, rollout: str, silent_since: float, now: float) -> list[Ended]:
-    """Turns that were started before ``silent_since`` and have not ended are lost."""
-    return _failed(connection, _GIVE_UP, {"of": rollout, "since": silent_since}, now)
+    """Turns that were started before ``silent_since`` and have not ended are lost, and their
+    machines do not wait for them any longer."""
+    return _lose(connection, _GIVE_UP, {"of": rollout, "since": silent_since}, now)
+
+
+def expire(connection: Connection, rollout: str, now: float) -> list[Ended]:
+    """Turns whose machine did not come for its order in time are lost: the order is not given out
+    any more."""
+    return _lose(connection, _EXPIRE, {"of": rollout}, now)
 
 
 def judge(
@@ -318,6 +350,16 @@ def pardon(connection: Connection, rollout: str) -> None:
     """A person has seen the failures that there are: these, and no others."""
     failed = (turns.c.rollout == rollout) & (turns.c.state == TurnState.FAILED.value)
     connection.execute(update(turns).where(failed).values(pardoned=True))
+
+
+def _lose(
+    connection: Connection, statement: Any, values: Mapping[str, Any], now: float
+) -> list[Ended]:
+    gone = connection.execute(statement, {**values, "now": now}).all()
+    if gone:
+        connection.execute(_GIVEN_UP, [{"which": row.run, "now": now} for row in gone])
+    groups.count_held(connection, {row.group for row in gone})
+    return [Ended(row.machine, row.because) for row in gone]
 
 
 def _failed(

@@ -21,6 +21,7 @@ from hotmend.model.agent_messages import (
     Run,
     RunKind,
     RunStatus,
+    Selection,
 )
 from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.fleet import Machine
@@ -57,8 +58,8 @@ class Around(Protocol):
 
     def chance(self) -> float: ...
 
-    def published(self) -> Sequence[str]:
-        """Articles, the oldest first."""
+    def meant(self, selection: Selection) -> Sequence[str]:
+        """Releases that are published and that it chooses, the oldest first."""
 
     def crashes_after(self, machine: Machine, article: str) -> float | None:
         """Seconds after it was applied at this moment."""
@@ -185,7 +186,7 @@ class Agent:
         if life != self.life:
             return
         failed = self._around.chance() < self._around.faults.fails
-        for article in () if failed else self._around.published():
+        for article in () if failed else self._around.meant(order.selection):
             if article not in self.live:
                 self._around.applied(self.machine.id, article, order.id, self._boot)
                 crash = self._around.crashes_after(self.machine, article)

@@ -63,7 +63,7 @@ class Checker:
         self._held: Held = {}
         self._away = _Away(self._machines, self._islands)
         self._rows: Mapping[str, Mapping[str, Any]] = {}
-        self._runs: set[str] = set()
+        self._runs: dict[str, str] = {}
         self._soaked: set[tuple[str, str]] = set()
         self._windows: set[tuple[str, str, str]] = set()
         self._applied: set[tuple[str, str, int]] = set()
@@ -95,6 +95,9 @@ class Checker:
         if key in self._applied:
             self._no("once", now, f"{article} was applied to {machine} again, for order {order}")
         self._applied.add(key)
+        meant = self._rows.get(self._runs.get(order, ""), {}).get("name")
+        if article != meant:
+            self._no("release", now, f"{machine} has {article} from an order of {meant}")
 
     def begun(self, now: float, machine: str, clock_s: float) -> None:
         """A machine has begun to install, by a clock that is wrong by ``clock_s``."""
@@ -148,7 +151,7 @@ class Checker:
     ) -> None:
         rollout, machine = key
         self.starts += 1
-        self._runs.add(held[key][1])
+        self._runs[held[key][1]] = rollout
         before, row = self._rows.get(rollout, {}), rows[rollout]
         for said in (before.get("state", "running"), row["state"]):
             if said != "running":

@@ -8,6 +8,7 @@ from contextlib import suppress
 from sqlalchemy import Connection
 
 from hotmend.release.classification import Classification
+from hotmend.release.debian_catalogue import of_update
 from hotmend.release.draft import Draft
 from hotmend.release.parity import Update
 from hotmend.release.release import Month
@@ -21,6 +22,7 @@ from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.plane import Committed, Plane
 from hotmend.simulation.virtual.scenario import DAY_S, Scenario
 
+CLASSIFICATION = Classification.SECURITY
 _LOOK_EVERY_S = 4 * 3600.0
 _BETWEEN_RELEASES_S = 1.5 * DAY_S
 _ONE, _OTHER = "person-1", "person-2"
@@ -35,7 +37,7 @@ class People:
         self._checker = checker
         self._chance = scenario.chance("people")
         self.careful = False
-        self.published: list[str] = []
+        self.published: dict[str, str] = {}  # name → the article of its hotpatch
         self.seen = Committed({}, {})
 
     def begin(self) -> None:
@@ -47,10 +49,10 @@ class People:
     def _publish(self, number: int) -> None:
         name = f"simulated-{number + 1}"
         update = Update(
-            *("simulated-lib", f"1-{number}", f"1-{number + 1}", Classification.SECURITY),
+            *("simulated-lib", f"1-{number}", f"1-{number + 1}", CLASSIFICATION),
             *((f"CVE-0000-{number}",), True, name),
         )
-        self.published.append(name)
+        self.published[name] = [patch.article for patch in of_update(update)][-1]
         self._plane.publish(Published(name, Draft(name, Month.parse("2026-01"), (update,))))
 
     def _look(self) -> None:

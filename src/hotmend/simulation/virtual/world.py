@@ -12,13 +12,14 @@ from datetime import datetime
 from hotmend.fleet.regions import pairs
 from hotmend.fleet.settings import parsed
 from hotmend.fleet.zone import zone
+from hotmend.model.agent_messages import Selection
 from hotmend.simulation.virtual.agent import Agent
 from hotmend.simulation.virtual.checker import Checker, Limits, Violation
 from hotmend.simulation.virtual.events import Events
 from hotmend.simulation.virtual.fleet import Machine, fleet
 from hotmend.simulation.virtual.hotpatch import KINDS
 from hotmend.simulation.virtual.network import UP, Network
-from hotmend.simulation.virtual.people import People
+from hotmend.simulation.virtual.people import CLASSIFICATION, People
 from hotmend.simulation.virtual.plane import Committed, Plane
 from hotmend.simulation.virtual.scenario import DAY_S, Faults, Scenario
 
@@ -113,8 +114,10 @@ class World:
     def chance(self) -> float:
         return self._random()
 
-    def published(self) -> Sequence[str]:
-        return self._people.published
+    def meant(self, selection: Selection) -> Sequence[str]:
+        every = CLASSIFICATION.value in selection.classifications
+        published = self._people.published.items()
+        return [name for name, article in published if every or article in selection.include]
 
     def crashes_after(self, machine: Machine, article: str) -> float | None:
         hour = datetime.fromtimestamp(self.events.now, zone(machine.time_zone))

@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("run", sa.String(36)),
         sa.Column("started", sa.Float),
+        sa.Column("until", sa.Float),
         sa.Column("installed", sa.Float),
         sa.Column("ended", sa.Float),
         sa.Column("reverted", sa.Float),
