@@ -91,6 +91,8 @@ def test_an_agent_that_forgets_what_it_did_does_it_twice_and_is_found_out() -> N
         _publish(made, 0)
         _kill_midway(made, random.Random(0))
         _until(lambda: 2 in _applied(made).values(), 60)
+        with pytest.raises(AssertionError, match="an order was carried out twice"):
+            _nothing_lost_or_doubled(made)
 
 
 def _nothing_lost_or_doubled(made: Site) -> None:

@@ -17,6 +17,7 @@ from hotmend.release.release import Month
 from hotmend.server.rollouts.releases import Published
 
 LIVE = AdvisoryVerdict("CVE-1", AdvisoryState.LIVE, Ground.PROOF, "shown")
+LEFT = replace(LIVE, state=AdvisoryState.NEEDS_RESTART)
 SECURITY = Update(
     *("nginx", "1", "2~deb12u1", Classification.SECURITY, ("CVE-1",), True),
     *("nginx.hotpatch", (LIVE,)),
@@ -36,7 +37,9 @@ def patch(article: str, reboot: str = "NeverReboots") -> AvailablePatch:
 
 def chosen(patches: Sequence[AvailablePatch], wanted: Selection) -> set[str]:
     return {
-        one.article for one, state, _ in selection.select(patches, wanted) if selection.chosen(state)
+        one.article
+        for one, state, _ in selection.select(patches, wanted)
+        if selection.chosen(state)
     }
 
 
@@ -53,12 +56,12 @@ def test_an_order_installs_what_its_release_brings_and_nothing_else() -> None:
     assert chosen(patches, by_class) == OWN | OTHERS, "which is what it must not ask for"
 
 
-@pytest.mark.parametrize(("verdicts", "live"), [((LIVE,), True), ((), False)])
+@pytest.mark.parametrize(("verdict", "live"), [(LIVE, True), (LEFT, False)])
 def test_a_hotpatch_month_restarts_nothing_and_a_baseline_may(
-    verdicts: tuple[AdvisoryVerdict, ...], live: bool
+    verdict: AdvisoryVerdict, live: bool
 ) -> None:
     """An unplanned baseline, in place of the month's hotpatch, is one by what it carries."""
-    order = published(replace(SECURITY, verdicts=verdicts)).order
+    order = published(replace(SECURITY, verdicts=(verdict,))).order
     assert order.selection.only_without_reboot is live
     restarts = patch("nginx=2~deb12u1", "CanRequestReboot")
     assert chosen([restarts], order.selection) == (set() if live else {restarts.article})

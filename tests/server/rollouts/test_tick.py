@@ -243,7 +243,7 @@ def test_an_order_that_nobody_came_for_ends_with_the_window_and_the_machine_goes
 ) -> None:
     world.tick(5 * 3600)
     world.fetches("m5")
-    world.tick(3600 - 2)
+    world.tick(3599)
     assert world.states["m0"] == world.states["m5"] == "started"
     world.tick()
     assert (world.states["m0"], world.states["m5"]) == ("failed", "started"), "m5 may be at it"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import available_timezones
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import false, update
 
 from hotmend.fleet import rollout as rules
 from hotmend.fleet.rollout import RolloutState
+from hotmend.model.agent_messages import Order, RunKind, Selection
+from hotmend.release.classification import Classification
 from hotmend.server.rollouts import admit, tick
 from hotmend.server.rollouts.moment import Moment
+from hotmend.server.rollouts.releases import Published
 from hotmend.server.storage import admission, groups, turns
 from hotmend.simulation.virtual.agent import Agent, Journal
 from hotmend.simulation.virtual.scenario import FAULTS, Scenario
@@ -112,6 +116,20 @@ def lost(patch: Patch) -> None:
     patch.setattr(turns, "_DONE_WELL", ("Succeeded", "Failed"))
 
 
+def twice(patch: Patch) -> None:
+    """Neither a turn in another rollout nor a run that has not ended keeps a machine from a start,
+    nor the budget of its group, which is small: each of the three would do."""
+    budget(patch)
+    patch.setattr(admission, "exists", lambda: SimpleNamespace(where=lambda *_: false()))
+
+
+def release(patch: Patch) -> None:
+    """Whatever is published by now is installed, as its classification says."""
+    everything = Selection((Classification.SECURITY.value,), only_without_reboot=True)
+    order = Order("", RunKind.INSTALL, everything, 3600.0)
+    patch.setattr(Published, "order", property(lambda _: order))
+
+
 WRITTEN = {"most_share": 0.5, "canary_bake_s": 3600.0, "soak_s": 300.0, "failure_share": 0.5}
 CANARIES = {**WRITTEN, "canary_share": 0.4}
 UNLIMITED = {**CANARIES, "failure_share": 0.01, "canary_failures": 1000, "healthy_share": 0.0}
@@ -136,6 +154,8 @@ CASES: list[tuple[Callable[[Patch], None], str, Scenario]] = [
         ),
     ),
     (once, "once", Scenario(80, 0, 4.0, replace(FAULTS["many"], off=0.0), written=WRITTEN)),
+    (twice, "twice", Scenario(80, 0, 4.0, FAILING, written={**WRITTEN, "canary_failures": 1000})),
+    (release, "release", Scenario(80, 0, 2.0, FAULTS["none"], written=WRITTEN)),
     (lost, "lost", Scenario(80, 0, 2.0, FAILING, written=WRITTEN)),
 ]
 
