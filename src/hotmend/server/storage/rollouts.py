@@ -52,11 +52,16 @@ _REACHABLE = (
     .where(machines.c.seen >= bindparam("since", type_=Float))
     .group_by(*_KEY)
 )
-# By state, since that is how turns can be found.
+# By state, since that is how turns can be found, and then each by its key.
+_canaries = turns.alias("canaries")
+_ended = (TurnState.HEALTHY.value, TurnState.FAILED.value, TurnState.EXCLUDED.value)
 _LAST_CANARY = select(func.max(turns.c.ended)).where(
     _OF,
-    turns.c.state.in_((TurnState.HEALTHY.value, TurnState.FAILED.value, TurnState.EXCLUDED.value)),
-    turns.c.phase == CANARIES,
+    turns.c.machine.in_(
+        select(_canaries.c.machine)
+        .where(_canaries.c.rollout == bindparam("of"), _canaries.c.state.in_(_ended))
+        .where(_canaries.c.phase == CANARIES)
+    ),
 )
 _OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HALTED.value)
 

@@ -157,7 +157,7 @@ turns = Table(
     Column("because", String(512), nullable=False),
     Column("pardoned", Boolean, nullable=False),  # a person saw the failure, and went on
     Index("turns_in_order", *_IN_ORDER),
-    Index("turns_by_state", "rollout", "state", "phase", "owner", "region", "zone"),
+    Index("turns_by_state", "rollout", "state", "phase", "owner", "region", "zone", "machine"),
     Index("turns_of_a_machine", "machine", "state"),
     Index("turns_of_a_group", "group", "state", "domain"),
     Index("turns_by_success", "rollout", "installed"),

@@ -48,8 +48,20 @@ def _failing(which: ColumnElement[bool], failure: Failure, because: Any) -> Any:
     )
 
 
+_these = turns.alias("these")
+
+
+def _is(*states: TurnState) -> ColumnElement[bool]:
+    """Found in the index by state, and then each by its key: SQLite, which saw all turns wait when
+    the rollout began, takes no state for rare and would read every turn."""
+    values = [state.value for state in states]
+    own = _these.c.rollout == bindparam("of")
+    rare = select(_these.c.machine).where(own, _these.c.state.in_(values))
+    return turns.c.state.in_(values) & turns.c.machine.in_(rare)
+
+
 def _there(state: TurnState, *more: ColumnElement[bool]) -> Any:
-    return select(turns.c.machine).where(_OF, turns.c.state == state.value, *more).exists()
+    return select(turns.c.phase).where(_OF, _is(state), *more).exists()
 
 
 _ONE = _OF & (turns.c.machine == bindparam("who"))
@@ -80,9 +92,9 @@ _run = select(runs.c.finished).where(
 )
 _well = runs.c.status.in_(bindparam("well", expanding=True))
 # What was given up for lost may still be heard of.
-_started = turns.c.state == TurnState.STARTED.value
-_given = _OF & turns.c.state.in_((TurnState.STARTED.value, TurnState.FAILED.value))
-_given &= _started | _lost
+_started = _is(TurnState.STARTED)
+_given = _OF & _is(TurnState.STARTED, TurnState.FAILED)
+_given &= (turns.c.state == TurnState.STARTED.value) | _lost
 # Not the time of this look: what was said before it counts, too.
 _SOAK = (
     update(turns)
@@ -118,7 +130,7 @@ _GIVEN_UP = (
 
 _wrong = select(machines.c.bad_because).where(machines.c.id == turns.c.machine)
 _bad = _wrong.where(machines.c.bad_at >= turns.c.installed).exists()
-_soaking = _OF & (turns.c.state == TurnState.SOAKING.value)
+_soaking = _OF & _is(TurnState.SOAKING)
 _over = _soaking & (turns.c.installed <= bindparam("over", type_=Float))
 _good = (machines.c.health == GOOD) & (machines.c.health_at >= turns.c.installed)
 for _said in (machines.c.health_at, machines.c.seen):
@@ -134,11 +146,11 @@ _PROVEN = (
 _UNPROVEN = _failing(
     _over, Failure.UNHEALTHY, "at the end of its soak it had not said that it is well"
 )
-_canary = (turns.c.state == TurnState.HEALTHY.value) & (turns.c.phase == CANARIES)
+_canary = _is(TurnState.HEALTHY) & (turns.c.phase == CANARIES)
 _RELAPSED = _failing(_OF & _canary & _bad, Failure.UNHEALTHY, _wrong.scalar_subquery())
 _AGAIN = (
     select(turns.c.machine, turns.c.group, turns.c.time_zone, turns.c.ended)
-    .where(_OF, turns.c.state == TurnState.FAILED.value)
+    .where(_OF, _is(TurnState.FAILED))
     .where(turns.c.failure != Failure.UNHEALTHY.value, turns.c.attempts < bindparam("most"))
 )
 _WAIT = update(turns).where(_ONE).values(state=TurnState.WAITING.value, run=None, ended=None)

@@ -154,7 +154,7 @@ def upgrade() -> None:
     in_order += ["time_zone", "owner", "attempts"]
     for name, columns in (
         ("turns_in_order", in_order),
-        ("turns_by_state", ["rollout", "state", "phase", "owner", "region", "zone"]),
+        ("turns_by_state", ["rollout", "state", "phase", "owner", "region", "zone", "machine"]),
         ("turns_of_a_machine", ["machine", "state"]),
         ("turns_of_a_group", ["group", "state", "domain"]),
         ("turns_by_success", ["rollout", "installed"]),
