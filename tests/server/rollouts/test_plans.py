@@ -1,0 +1,63 @@
+"""What a tick costs: SQLite finds the few turns in flight without reading all that wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, event, insert, text
+
+from hotmend.fleet.place import Place
+from hotmend.fleet.regions import pair_keys
+from hotmend.server.rollouts.moment import Moment
+from hotmend.server.rollouts.tick import tick
+from hotmend.server.storage import rollouts
+from hotmend.server.storage.database import Database
+from hotmend.server.storage.tables import turns
+from server.rollouts.fleet import NOW, Fleet, fleet
+
+WAITING = 3000
+# As the statements were once; the index that tells the states apart is not used.
+PLAIN = "SELECT because FROM turns WHERE rollout = ? AND state IN (?) AND started < ?"
+
+
+def test_a_tick_reads_no_table_of_turns_from_end_to_end(tmp_path: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database.migrate()
+    with fleet(database) as made:
+        _a_large_rollout(made)
+        asked = _asked_by_a_tick(made)
+        assert len(asked) > 5
+        scans = [words for words, values in asked if _scans(made.connection, words, values)]
+        assert not scans, scans
+        assert _scans(made.connection, PLAIN, ("r", "started", NOW)), "then nothing is shown here"
+    database.close()
+
+
+def _a_large_rollout(made: Fleet) -> None:
+    made.rollout("r", phases={"westeurope": 1}, phase=1, last_phase=1)
+    made.turn("r", made.machine("m", Place("westeurope", "", "set", 0)))
+    (row,) = made.connection.execute(turns.select()).mappings().all()
+    others = [{**row, "machine": f"n{number:05}"} for number in range(WAITING)]
+    made.connection.execute(insert(turns), others)
+    made.connection.execute(text("ANALYZE"))
+
+
+def _asked_by_a_tick(made: Fleet) -> list[tuple[str, Any]]:
+    asked: list[tuple[str, Any]] = []
+
+    def note(*words: Any) -> None:
+        if "turns" in words[2] and not words[5] and not words[2].startswith("INSERT"):
+            asked.append((words[2], words[3]))
+
+    rollout = rollouts.get(made.connection, "r")
+    assert rollout is not None
+    event.listen(made.connection, "before_cursor_execute", note)
+    for later in (1.0, 2.0):  # in the second one a turn is in flight
+        tick(made.connection, rollout, Moment(NOW + later, NOW - 1e6, pair_keys({})))
+    event.remove(made.connection, "before_cursor_execute", note)
+    return asked
+
+
+def _scans(connection: Connection, words: str, values: Any) -> bool:
+    found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", tuple(values))
+    return any(row[3].startswith("SCAN turns") for row in found)
