@@ -161,9 +161,13 @@ def test_without_the_policy_it_would_be_exceeded_in_every_way(
 ) -> None:
     monkeypatch.setattr(allowed, "to_act", lambda *_: None)
     monkeypatch.setattr(allowed, "to_install", lambda *_: None)
-    wrongs, _ = _attack(signed, plane, 25)
-    for what in ("apply at ", "restart at ", "before its soak", "orders within a day"):
-        assert any(what in wrong for wrong in wrongs), what
+    missing = {"apply at ", "restart at ", "before its soak", "orders within a day"}
+    for _ in range(8):  # each is a matter of chance; all of them come nearly always at once
+        wrongs, _ = _attack(signed, plane, 15)
+        missing = {what for what in missing if not any(what in wrong for wrong in wrongs)}
+        if not missing:
+            break
+    assert not missing
 
 
 def test_without_signatures_unsigned_bytes_would_be_loaded(

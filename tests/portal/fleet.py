@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from hotmend.fleet.rollout import RolloutState
 from hotmend.model.agent_messages import (
@@ -63,6 +63,7 @@ _MANY, _AT_ONCE = 2000, 500
 def fill(connection: Connection, subscription: str, count: int, now: float, seed: int = 7) -> None:
     """``count`` simulated machines, a twentieth of them without an agent."""
     some = random.Random(seed)
+    keys: list[str] = []
     for start in range(0, count, _MANY):
         rows: dict[Any, list[dict[str, Any]]] = {
             table: [] for table in (resources, machines, runs, compliance_table, missing)
@@ -72,9 +73,13 @@ def fill(connection: Connection, subscription: str, count: int, now: float, seed
         for table, found in rows.items():
             if found:
                 connection.execute(insert(table), found)
-        keys = [row["key"] for row in rows[resources]]
-        for part in range(0, len(keys), _AT_ONCE):
-            listing.refresh(connection, keys[part : part + _AT_ONCE], now)
+        keys += [row["key"] for row in rows[resources]]
+    # PostgreSQL would look at new rows by itself only once they are committed.
+    connection.execute(text("ANALYZE"))
+    for start in range(0, len(keys), _AT_ONCE):
+        listing.refresh(connection, keys[start : start + _AT_ONCE], now)
+        if start % _MANY == 0:
+            connection.execute(text("ANALYZE listing"))
 
 
 def past(connection: Connection, subscription: str, count: int, now: float) -> None:
