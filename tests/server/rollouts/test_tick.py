@@ -256,16 +256,21 @@ def test_an_order_that_nobody_came_for_ends_with_the_window_and_the_machine_goes
     assert world.states["m0"] == "started", "tried again, in its next window"
 
 
+def crash(world: World, *names: str) -> None:
+    """They install it, and are ill afterwards."""
+    for name in names:
+        world.ends(name)
+    world.tick()
+    for name in names:
+        world.says(name, "bad", "it crashed")
+    world.tick()
+
+
 def test_only_the_failures_that_two_people_saw_are_pardoned(world: World) -> None:
     """m0's is taken out afterwards; that of another machine is news."""
     world.rollout_with(phase=0, canary_failures=2)
     world.tick()
-    for name in ("m0", "m5"):
-        world.ends(name)
-    world.tick()
-    for name in ("m0", "m5"):
-        world.says(name, "bad", "it crashed")
-    world.tick()
+    crash(world, "m0", "m5")
     assert world.now_rollout.state is RolloutState.HALTED
     for who in ("one", "two"):
         people.resume(world.connection, world.now_rollout, who, "", world.fleet.now)
@@ -274,12 +279,7 @@ def test_only_the_failures_that_two_people_saw_are_pardoned(world: World) -> Non
     for name in ("m0", "m5"):
         people.exclude(world.connection, world.now_rollout, name, "one", "", world.fleet.now)
     world.tick()
-    for name in ("m1", "m6"):
-        world.ends(name)
-    world.tick()
-    for name in ("m1", "m6"):
-        world.says(name, "bad", "it crashed")
-    world.tick()
+    crash(world, "m1", "m6")
     assert world.now_rollout.state is RolloutState.HALTED
 
 

@@ -163,7 +163,7 @@ CASES: list[tuple[Callable[[Patch], None], str, Scenario]] = [
 FULL = bool(os.environ.get("HOTMEND_FULL"))
 
 
-@pytest.mark.skipif(not FULL, reason="--full")
+@pytest.mark.skipif(not FULL, reason="takes minutes: scripts/test --full")
 @pytest.mark.parametrize("scenario", [case[2] for case in CASES])
 def test_the_checker_sees_nothing_when_all_are_on(scenario: Scenario) -> None:
     assert not World(scenario).run().violations

@@ -42,7 +42,7 @@ def test_every_rule_is_kept_and_the_rollout_ends_after_the_faults(seed: int) -> 
     assert set(story.states.values()) == {"finished"}
 
 
-@pytest.mark.skipif(not FULL, reason="--full")
+@pytest.mark.skipif(not FULL, reason="takes minutes: scripts/test --full")
 @pytest.mark.parametrize("seed", range(10))
 def test_every_rule_is_kept_by_a_large_fleet(seed: int) -> None:
     story = World(varied(100_000, seed)).run()
