@@ -148,11 +148,15 @@ def _attack(signed: Signed, plane: ControlPlane, machines: int) -> tuple[list[st
 def test_no_reply_loads_unsigned_bytes_or_exceeds_the_policy(
     signed: Signed, plane: ControlPlane
 ) -> None:
-    wrongs, done = _attack(signed, plane, MACHINES)
-    kinds = Counter(what.partition(" ")[0] for what in done)
-    print(f"{MACHINES * REPLIES_TO_EACH} replies: {dict(kinds)}, {len(wrongs)} wrong")
-    assert not wrongs, wrongs[:5]
-    # The control: what is within the policy is done.
+    kinds: Counter[str] = Counter()
+    # What is within the policy is done: the control, which is a matter of chance among few.
+    for _ in range(8):
+        wrongs, done = _attack(signed, plane, MACHINES)
+        kinds.update(what.partition(" ")[0] for what in done)
+        print(f"{MACHINES * REPLIES_TO_EACH} replies: {dict(kinds)}, {len(wrongs)} wrong")
+        assert not wrongs, wrongs[:5]
+        if kinds["apply"] and kinds["install"] and kinds["restart"]:
+            break
     assert kinds["apply"] and kinds["install"] and kinds["restart"]
 
 
