@@ -59,6 +59,19 @@ def test_what_is_in_force_is_read_again(surgery: HiredSurgeon, ledger: Ledger) -
     assert {outcome.kind for outcome in surgery.verify()} == {OutcomeKind.GONE}
 
 
+def test_who_ended_is_seen_before_the_ledger_forgets(
+    surgery: HiredSurgeon, ledger: Ledger
+) -> None:
+    known: list[set[int]] = []
+    surgery.beforehand = lambda: known.append({e.identity.pid for e in ledger.entries()[0]})
+    with running("idle") as other:
+        with running("idle") as target:
+            surgery.apply(DATA, (target.pid,))
+        surgery.apply(DATA, (other.pid,))
+        assert known == [set(), {target.pid}]
+        assert {e.identity.pid for e in ledger.entries()[0]} == {other.pid}
+
+
 def test_who_runs_a_file_that_was_replaced(surgery: HiredSurgeon, tmp_path: Path) -> None:
     program = tmp_path / "sleeper"
     shutil.copy2(shutil.which("sleep") or "/bin/sleep", program)

@@ -83,8 +83,8 @@ class HealthWatch:
             self._journal.say_health(self._health)
 
     def look(self) -> None:
-        """Has a patched process ended? To be called after each surgery, too: the ledger forgets
-        the dead when the next one is begun."""
+        """Has a patched process ended? To be called before each surgery, too: with it the ledger
+        forgets the dead."""
         now = self._looked = self._clock()
         known = self._senses.patched()
         patched = {i: c for i, c in {**self._patched, **known}.items() if i not in self._told}

@@ -110,6 +110,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         agent.begin()
         probes = ProbeRounds(settings.probes)
         health = HealthWatch(journal, surgery, MachineSenses(Ledger(), exits, probes), settings)
+        surgery.beforehand = health.look
         hands.meanwhile = meanwhile
         threading.Thread(target=exits.listen, name="exits", daemon=True).start()
         probes.begin()
@@ -126,8 +127,6 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
             with suppress(SurgeryError):
                 for data in live:
                     kinds += [outcome.kind for outcome in surgery.apply(data, pids)]
-                    if OutcomeKind.APPLIED in kinds:
-                        health.look()
             return any(kind not in _ASK_AGAIN for kind in kinds)
 
         def everything() -> None:
@@ -139,7 +138,6 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         while True:
             meanwhile()
             while agent.turn():
-                health.look()
                 health.verify()
                 news.set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from hotmend.agent.assess import Seen
@@ -36,16 +36,19 @@ class Surgery(Protocol):
 
 
 class HiredSurgeon:
-    """A real one."""
+    """A real one. ``beforehand``: called before each apply, with which the ledger forgets the
+    processes that have ended."""
 
     def __init__(self, surgeon: Surgeon) -> None:
         self._surgeon = surgeon
+        self.beforehand: Callable[[], None] = lambda: None
 
     def look(self, data: bytes) -> Seen:
         outcomes, summary = collected(self._surgeon.perform(_order(Verb.LOOK, data, ()), data))
         return Seen(tuple(outcomes), summary.hidden)
 
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
+        self.beforehand()
         order = _order(Verb.APPLY, data, tuple(pids))
         return tuple(collected(self._surgeon.perform(order, data))[0])
 
