@@ -59,9 +59,7 @@ def test_what_is_in_force_is_read_again(surgery: HiredSurgeon, ledger: Ledger) -
     assert {outcome.kind for outcome in surgery.verify()} == {OutcomeKind.GONE}
 
 
-def test_who_ended_is_seen_before_the_ledger_forgets(
-    surgery: HiredSurgeon, ledger: Ledger
-) -> None:
+def test_who_ended_is_seen_before_the_ledger_forgets(surgery: HiredSurgeon, ledger: Ledger) -> None:
     known: list[set[int]] = []
     surgery.beforehand = lambda: known.append({e.identity.pid for e in ledger.entries()[0]})
     with running("idle") as other:
