@@ -36,15 +36,14 @@ def admit(
     if free <= 0:
         return 0
     automatic = rollout.kind == rollouts.AUTOMATIC
-    zones = None
+    opened: Mapping[str, tuple[float, float]] = {}
     if automatic:
-        opened = windows(rollout, moment)
-        zones = [name for name in admission.time_zones(connection) if name in opened]
-        if not zones:
+        opened = windows(connection, rollout, moment)
+        if not opened:
             return 0
     reach = Reach(
         seen=moment.now - ON_S,
-        zones=zones,
+        zones=list(opened) if automatic else None,
         automatic=automatic,
         frozen=sorted(rollout.frozen),
     )
@@ -58,16 +57,18 @@ def admit(
                 continue
             some = admission.admissible(connection, rollout.id, phase, cell, reach, free - started)
             if some:
-                _start(connection, rollout, phase, some, moment)
+                _start(connection, rollout, phase, some, opened, moment)
                 flying[cell] = flying.get(cell, 0) + len(some)
                 started += len(some)
     return started
 
 
-def windows(rollout: Rollout, moment: Moment) -> Mapping[str, tuple[float, float]]:
-    """Time zones in which the rollout's off-peak window is open, with (opens, closes)."""
-    settings = rollout.settings
-    return moment.open_zones(Window(settings.window_opens, settings.window_closes))
+def windows(
+    connection: Connection, rollout: Rollout, moment: Moment
+) -> Mapping[str, tuple[float, float]]:
+    """Machines' time zones in which the rollout's off-peak window is open, with (opens, closes)."""
+    window = Window(rollout.settings.window_opens, rollout.settings.window_closes)
+    return moment.open_zones(window, admission.time_zones(connection))
 
 
 def portions(rows: Sequence[T]) -> Iterable[Sequence[T]]:
@@ -89,9 +90,10 @@ def _start(
     rollout: Rollout,
     phase: int,
     admitted: Sequence[Admitted],
+    opened: Mapping[str, tuple[float, float]],
     moment: Moment,
 ) -> None:
-    opened, settings = windows(rollout, moment), rollout.settings
+    settings = rollout.settings
     hours = f"{settings.window_opens:%H:%M}-{settings.window_closes:%H:%M}"
     occurrence = None
     if rollout.opens is not None and rollout.closes is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache
-from zoneinfo import available_timezones
+from functools import lru_cache
 
 from hotmend.fleet.window import Window, occurrence
 from hotmend.fleet.zone import zone
@@ -23,34 +22,27 @@ class Moment:
     listening_since: float
     pairs: Mapping[str, str]
 
-    def open_zones(self, window: Window) -> Mapping[str, tuple[float, float]]:
-        """IANA names of the time zones in which ``window`` is open, with (opens, closes)."""
-        return _open(window, self.now // _MINUTE_S * _MINUTE_S)
+    def open_zones(self, window: Window, names: Iterable[str]) -> Mapping[str, tuple[float, float]]:
+        """Those of the time zones (IANA names) in which ``window`` is open, with (opens,
+        closes)."""
+        return _open(window, tuple(names), self.now // _MINUTE_S * _MINUTE_S)
 
 
 @lru_cache(maxsize=8)
-def _open(window: Window, minute: float) -> dict[str, tuple[float, float]]:
+def _open(window: Window, names: tuple[str, ...], minute: float) -> dict[str, tuple[float, float]]:
     """Windows open and close at whole minutes, by every clock there is."""
     day = datetime.fromtimestamp(minute, UTC).date()
     return {
         name: (opens, closes)
-        for name, opens, closes in _around(window, day)
+        for name in names
+        for opens, closes in _around(window, name, day)
         if opens <= minute < closes
     }
 
 
-@lru_cache(maxsize=64)
-def _around(window: Window, day: date) -> tuple[tuple[str, float, float], ...]:
+@lru_cache(maxsize=4096)
+def _around(window: Window, name: str, day: date) -> tuple[tuple[float, float], ...]:
     """All of a day and of those around it; a clock is at most 14 hours away from another one."""
     days = [day + timedelta(days=number) for number in range(-2, 3)]
-    found = ((name, occurrence(window, zone(name), day)) for name in _time_zones() for day in days)
-    return tuple(
-        (name, one.opens.timestamp(), one.closes.timestamp())
-        for name, one in found
-        if one is not None
-    )
-
-
-@cache
-def _time_zones() -> tuple[str, ...]:
-    return tuple(sorted(available_timezones()))
+    found = (occurrence(window, zone(name), day) for day in days)
+    return tuple((one.opens.timestamp(), one.closes.timestamp()) for one in found if one)

@@ -117,7 +117,7 @@ def _changes(rollout: Rollout, decided: Decision, now: float) -> dict[str, Any]:
 
 
 def _try_again(connection: Connection, rollout: Rollout, moment: Moment) -> None:
-    opened = {zone: opens for zone, (opens, _) in windows(rollout, moment).items()}
+    opened = {zone: opens for zone, (opens, _) in windows(connection, rollout, moment).items()}
     freed = turns.again(connection, rollout.id, opened, rollout.settings.attempts)
     _write_ended(connection, rollout, freed, TurnState.WAITING, moment.now)
 
