@@ -1,7 +1,7 @@
 """kill -9, and failing system calls, at every step of apply, revert and verify.
 
     scripts/bench faults [--targets idle,mdwe,...] [--rounds N] [--calls ptrace,...] [--errors]
-                         [--verbs apply,...] [--most N] [--commit-point N]
+                         [--verbs apply,...] [--most N] [--part I/N] [--commit-point N]
 
 strace's fault injection counts system calls by name: for every name that the work uses, and every
 k, the process that is about to make its k-th such call is killed (or the call fails). After each:
@@ -9,7 +9,8 @@ is the target alive, free, untraced, exactly old or exactly new; and does the ne
 
 Whoever makes the call is killed: the command, the surgeon, the lender, or the helper that holds
 the target's threads, whichever it is. ``--most``: where a call is made more often, N of its k,
-evenly spread. ``--commit-point``: only the writes of a revert's two detours, N times.
+evenly spread. ``--part``: every N-th k, from the I-th on: a run waits more than it works, so that
+parts may run side by side. ``--commit-point``: only the writes of a revert's two detours, N times.
 
 A command is forked from a process that has everything imported, and waits until strace has it:
 calls are counted from its first own step, and a run costs no start of an interpreter.
@@ -74,15 +75,16 @@ def sweep(
     faults: tuple[str, ...],
     most: int = EVERY,
     verbs: tuple[str, ...] = VERBS,
+    part: tuple[int, int] = (1, 1),
 ) -> Tally:
     """Every (call, k) of every verb, each fault ("KILL" or an errno), ``rounds`` times; at most
-    ``most`` k of each call."""
+    ``most`` k of each call, and of those the part (which, of how many)."""
     tally = Tally()
     with theatre() as room:
         for verb in verbs:
             counts = room.calls_of(verb, target)
             for call in calls:
-                for k in _spread(counts[call], most):
+                for k in _spread(counts[call], most)[part[0] - 1 :: part[1]]:
                     for fault in faults:
                         for _ in range(rounds):
                             room.try_out(verb, target, call, k, fault, tally)
@@ -205,6 +207,7 @@ def main() -> None:
     words.add_argument("--rounds", type=int, default=1)
     words.add_argument("--errors", action="store_true", help="failing calls instead of kill -9")
     words.add_argument("--most", type=int, default=EVERY)
+    words.add_argument("--part", default="1/1", metavar="I/N")
     words.add_argument("--commit-point", type=int, metavar="N")
     given = words.parse_args()
     faults = ERRORS if given.errors else ("KILL",)
@@ -218,7 +221,8 @@ def main() -> None:
             tally = commit_point(given.commit_point)
         else:
             calls, verbs = tuple(given.calls.split(",")), tuple(given.verbs.split(","))
-            tally = sweep(target, calls, given.rounds, faults, given.most, verbs)
+            which, parts = map(int, given.part.split("/"))
+            tally = sweep(target, calls, given.rounds, faults, given.most, verbs, (which, parts))
         kinds = ("old", "new", "dead", "held", "mixed", "not converged")
         counts = " | ".join(str(tally.runs[kind]) for kind in kinds)
         runs = sum(n for kind, n in tally.runs.items() if kind != "not converged")
