@@ -12,7 +12,8 @@ the target's threads, whichever it is. ``--most``: where a call is made more oft
 evenly spread. ``--part``: every N-th k, from the I-th on: a run waits more than it works, so that
 parts may run side by side. ``--commit-point``: only the writes of a revert's two detours, N times.
 
-A command is forked from a process that has everything imported, and waits until strace has it:
+An errno comes again in every attempt of a command, each with a helper of its own: with --errors its
+patience is short, so that there are a few attempts and not fifty. A command is forked from a process that has everything imported, and waits until strace has it:
 calls are counted from its first own step, and a run costs no start of an interpreter.
 """
 
@@ -53,6 +54,7 @@ VERBS = ("apply", "revert", "verify")
 EVERY = 1 << 30
 ERRORS = ("EPERM", "ESRCH", "EIO", "ENOMEM", "EINTR", "EAGAIN", "ENOSPC")
 PATCH = workshop.hotpatch("answer", "other")
+_IMPATIENT = ("--patience", "0.3")
 
 
 @dataclass
@@ -121,7 +123,8 @@ class Theatre:
         trace = ("-f", "-o", "/dev/null", "-e", f"trace={call}")
         trace += ("-e", f"inject={call}:{injected}:when={k}")
         with self._scene(verb, target) as (victim, state):
-            _, said = self._perform(state, verb, victim, trace)
+            impatient = _IMPATIENT if fault != "KILL" and verb != "verify" else ()
+            _, said = self._perform(state, verb, victim, trace, impatient)
             if fault != "KILL" and "Traceback" in said:
                 tally.note("traceback", what)
             if not workshop.eventually(lambda: _is_free(victim), 3):
@@ -161,10 +164,16 @@ class Theatre:
         shutil.rmtree(state)
 
     def _perform(
-        self, state: Path, verb: str, victim: workshop.Target, trace: tuple[str, ...] = ()
+        self,
+        state: Path,
+        verb: str,
+        victim: workshop.Target,
+        trace: tuple[str, ...] = (),
+        options: tuple[str, ...] = (),
     ) -> tuple[int, str]:
         package = () if verb == "verify" else (str(self.folder / "victim.hotpatch"),)
-        return self.commands.run(state, verb, *package, "--pid", str(victim.pid), trace=trace)
+        words = (verb, *package, "--pid", str(victim.pid), *options)
+        return self.commands.run(state, *words, trace=trace)
 
 
 @contextmanager
