@@ -13,8 +13,9 @@ evenly spread. ``--part``: every N-th k, from the I-th on: a run waits more than
 parts may run side by side. ``--commit-point``: only the writes of a revert's two detours, N times.
 
 An errno comes again in every attempt of a command, each with a helper of its own: with --errors its
-patience is short, so that there are a few attempts and not fifty. A command is forked from a process that has everything imported, and waits until strace has it:
-calls are counted from its first own step, and a run costs no start of an interpreter.
+patience is short, so that there are a few attempts and not fifty. A command is forked from a
+process that has everything imported, and waits until strace has it: calls are counted from its
+first own step, and a run costs no start of an interpreter.
 """
 
 from __future__ import annotations

@@ -45,6 +45,33 @@ def test_this_machine() -> None:
         assert installed[upgrade.name.partition(":")[0]] == upgrade.old
 
 
+def test_apt_is_asked_again_when_what_it_reads_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "apt-get"
+    script.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\necho {SAID!r}")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "lists").mkdir()
+    sources = [f"{tmp_path}/status", f"{tmp_path}/lists/*"]
+    here = packages.Debian(sources=sources)
+
+    def asked() -> int:
+        assert [upgrade.name for upgrade in here.upgrades()][:1] == ["libxml2"]
+        return (tmp_path / "asked").read_text().count("asked")
+
+    assert (asked(), asked()) == (1, 2), "nothing tells whether something was written"
+    status = tmp_path / "status"
+    status.write_text("of today")
+    assert (asked(), asked()) == (3, 3)
+    status.write_text("of today")
+    assert (asked(), asked()) == (4, 4), "the same again, but written"
+    (tmp_path / "lists" / "security").write_text("a newer list")
+    assert (asked(), asked()) == (5, 5)
+    status.rename(tmp_path / "status-old")
+    assert (asked(), asked()) == (6, 6)
+
+
 def test_what_takes_long_leaves_time_for_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

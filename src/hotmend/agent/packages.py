@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hotmend.agent.errors import AgentError
@@ -16,6 +18,11 @@ from hotmend.release.classification import Classification
 
 _PATIENCE_S = 120
 _MEANWHILE_S = 0.05
+# All that apt's answer comes from.
+_READ_BY_APT = (
+    *("/var/lib/dpkg/status", "/var/lib/dpkg/updates", "/var/lib/dpkg/arch"),
+    *("/var/lib/apt/*", "/var/lib/apt/lists/*", "/etc/apt/*", "/etc/apt/*/*"),
+)
 # Inst libxml2 [2.9.14+dfsg-1.3~deb12u5] (2.9.14+dfsg-1.3~deb12u6 Debian-Security:12/… [amd64])
 _INST = re.compile(r"Inst (?P<name>\S+) \[(?P<old>[^\]]+)\] \((?P<new>\S+) (?P<origin>[^)]*)\)")
 _SECURITY = re.compile(r"\b(Debian-Security:|\S+-security\b)")
@@ -45,10 +52,19 @@ class Packages(Protocol):
 
 
 class Debian:
-    """dpkg-query and apt-get. ``meanwhile``: called again and again while they are waited for."""
+    """dpkg-query and apt-get. ``meanwhile``: called again and again while they are waited for.
 
-    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+    What it would upgrade costs apt seconds: it is asked again only when something that it reads
+    (``sources``, globs) was written since.
+    """
+
+    def __init__(
+        self, meanwhile: Callable[[], None] = lambda: None, sources: Sequence[str] = _READ_BY_APT
+    ) -> None:
         self._meanwhile = meanwhile
+        self._sources = sources
+        self._as_of: list[tuple[str, int, int, int]] = []
+        self._upgrades: list[Upgrade] = []
 
     def installed(self) -> dict[str, str]:
         lines = self._output(
@@ -58,9 +74,13 @@ class Debian:
         return {row[1]: row[2] for row in rows if len(row) == 3 and row[0] == "installed"}
 
     def upgrades(self) -> list[Upgrade]:
-        return simulated(
-            self._output("apt-get", "-s", "-qq", "-o", "Debug::NoLocking=true", "dist-upgrade")
-        )
+        as_of = _as_of(self._sources)
+        if as_of != self._as_of or not as_of:
+            self._as_of = []
+            question = ("apt-get", "-s", "-qq", "-o", "Debug::NoLocking=true", "dist-upgrade")
+            self._upgrades = simulated(self._output(*question))
+            self._as_of = as_of
+        return list(self._upgrades)
 
     def files(self, name: str) -> frozenset[str]:
         paths = self._output("dpkg-query", "-L", name).splitlines()
@@ -113,6 +133,16 @@ class NoPackages:
 def found(meanwhile: Callable[[], None]) -> Packages:
     """What this machine has; ``meanwhile``: see Debian."""
     return Debian(meanwhile) if shutil.which("dpkg-query") else NoPackages()
+
+
+def _as_of(sources: Iterable[str]) -> list[tuple[str, int, int, int]]:
+    """(path, inode, size, when it last changed, ns) of each file there is."""
+    found = []
+    for path in sorted({path for glob in sources for path in Path("/").glob(glob.lstrip("/"))}):
+        with suppress(OSError):
+            status = path.stat()
+            found.append((str(path), status.st_ino, status.st_size, status.st_ctime_ns))
+    return found
 
 
 def simulated(text: str) -> list[Upgrade]:
