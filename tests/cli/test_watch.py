@@ -8,14 +8,16 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from cli.conftest import Run
 from hotmend.cli import exit_codes
 from hotmend.hotpatch.codec import encode
-from hotmend.surgery.watch import Scan, executed, watch
+from hotmend.surgery.watch import EXEC, ProcessConnector, Scan, executed, watch
 from surgery.workshop import eventually, hotpatch, running
 
 
@@ -51,6 +53,22 @@ def test_what_runs_and_what_starts_is_patched_within_a_second(
                 waits.append(time.monotonic() - began)
 
 
+def test_a_start_among_very_many_is_patched(victim_patch: Path, tmp_path: Path) -> None:
+    """Others start and end as fast as a shell can have them."""
+    many = [
+        sys.executable,
+        "-c",
+        "import os\nwhile 1: os.waitpid(os.spawnl(1, '/bin/true', 'true'), 0)",
+    ]
+    with _watching(victim_patch, tmp_path / "state"), subprocess.Popen(many) as others:
+        try:
+            time.sleep(2)
+            with running("idle") as target:
+                assert eventually(lambda: target.ask() == 2, 5)
+        finally:
+            others.kill()
+
+
 def test_nothing_is_patched_when_nobody_watches(victim_patch: Path) -> None:
     with running("idle") as target:
         time.sleep(1.2)
@@ -66,6 +84,32 @@ def test_exec_events_are_read_and_others_are_not() -> None:
     assert list(executed(datagram(2, 77) + datagram(1, 78) + datagram(2, 79))) == [77, 79]
     for size in range(60):
         assert list(executed(datagram(2, 77)[:size])) in ([], [77])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel tells root")
+@pytest.mark.parametrize("waiting", [1, 1 << 20])
+def test_every_process_is_looked_at_when_events_were_lost(
+    monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    monkeypatch.setattr("hotmend.surgery.watch._WAITING_BYTES", waiting)
+    try:
+        connector = ProcessConnector(EXEC)
+    except OSError as error:
+        pytest.skip(f"no process connector: {error}")
+    started = {_ended(subprocess.Popen(["true"])) for _ in range(20)}
+    found: set[int] = set()
+    while some := connector.within(0.2):
+        found |= set(some)
+        if os.getpid() in found:
+            break
+    connector.close()
+    lost = waiting == 1
+    assert (os.getpid() in found) is lost and (lost or started <= found)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    process.wait()
+    return process.pid
 
 
 def test_scanning_finds_a_new_process() -> None:
@@ -86,9 +130,9 @@ def test_a_process_is_looked_at_until_there_is_an_answer() -> None:
 
     looked: list[int] = []
 
-    def attempt(pid: int) -> bool:
-        looked.append(pid)
-        return len(looked) == 3
+    def attempt(pids: Sequence[int]) -> list[int]:
+        looked.extend(pids)
+        return [5] * (len(looked) == 3)
 
     turns = watch(Source(), attempt, lambda: None)
     deadline = time.monotonic() + 1

@@ -49,6 +49,22 @@ def served(ledger: Ledger) -> Iterator[tuple[Surgeon, socket.socket]]:
         yield surgeon, ours
 
 
+def test_processes_that_map_no_old_build_are_passed_over_when_asked(
+    served: tuple[Surgeon, socket.socket],
+) -> None:
+    surgeon, _ = served
+    with running("idle") as target, subprocess.Popen(["sleep", "60"]) as other:
+        order = replace(ORDER, pids=(other.pid, target.pid))
+        try:
+            for mapped_only, pids in ((False, {other.pid, target.pid}), (True, {target.pid})):
+                asked = replace(order, mapped_only=mapped_only)
+                outcomes, _ = words.collected(surgeon.perform(asked, DATA))
+                assert {outcome.pid for outcome in outcomes} == pids
+        finally:
+            other.kill()
+        assert target.ask() == 2
+
+
 def test_an_order_without_a_stop(served: tuple[Surgeon, socket.socket]) -> None:
     surgeon, _ = served
     data = encode(hotpatch("answer", independent=True))

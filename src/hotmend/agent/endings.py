@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from hotmend.model.agent_messages import Ended, Ending
 from hotmend.surgery.process import Identity
-from hotmend.surgery.watch import ProcessConnector, ended
+from hotmend.surgery.watch import EXIT, ProcessConnector, ended
 
 # By which the kernel, or the C library, ends a process whose code went wrong (signal(7)).
 CRASHES = frozenset(
@@ -97,6 +97,6 @@ class Exits:
 def connector() -> ProcessConnector | None:
     """None where the kernel gives none."""
     try:
-        return ProcessConnector()
+        return ProcessConnector(EXIT)
     except OSError:
         return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -41,7 +41,6 @@ from hotmend.surgery.watch import Source, events, watch
 
 POLL_S = 50.0
 _IDLE_S = 0.25
-_ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 
 
 @dataclass(frozen=True)
@@ -122,12 +121,13 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         say(f"{enrolment.resource} at {enrolment.server}")
         notify.ready()
 
-        def attempt(*pids: int) -> bool:
-            kinds = []
+        def attempt(pids: Sequence[int] = ()) -> set[int]:
+            answered = set()
             with suppress(SurgeryError):
                 for data in live:
-                    kinds += [outcome.kind for outcome in surgery.apply(data, pids)]
-            return any(kind not in _ASK_AGAIN for kind in kinds)
+                    outcomes = surgery.apply(data, pids)
+                    answered |= {o.pid for o in outcomes if o.kind is not OutcomeKind.BLOCKED}
+            return answered
 
         def everything() -> None:
             if live:

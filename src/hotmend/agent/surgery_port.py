@@ -22,7 +22,7 @@ class Surgery(Protocol):
         """Which processes it is for, and which have it."""
 
     def apply(self, data: bytes, pids: Sequence[int] = ()) -> tuple[Outcome, ...]:
-        """Into these processes, or into every one that maps an old build."""
+        """Into those of these processes, or of all, that map an old build."""
 
     def revert(self, data: bytes) -> tuple[Outcome, ...]:
         """Out of every process that has it; the saved bytes go back."""
@@ -70,5 +70,6 @@ def _order(verb: Verb, data: bytes, pids: tuple[int, ...]) -> Order:
         pids,
         hashlib.sha256(data).hexdigest(),
         tuple(image.old_build_id.hex for image in decode(data).images),
+        mapped_only=True,
         patience_s=_PATIENCE_S,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from hotmend.surgery.order import Order, Verb, collected
 from hotmend.surgery.surgeon import hire
 from hotmend.surgery.watch import ProcessConnector, events, watch
 
-_ASK_AGAIN = (OutcomeKind.NOT_MAPPED, OutcomeKind.BLOCKED)
 _QUIET = (OutcomeKind.ALREADY, OutcomeKind.NOT_MAPPED, OutcomeKind.GONE)
 # One that stays busy is asked again at the next look; the others are not to wait for it.
 _PATIENCE_S = 0.2
@@ -40,13 +40,15 @@ def command(files: tuple[Path, ...], as_objects: bool) -> None:
     how = "the kernel's events" if isinstance(source, ProcessConnector) else "looking at /proc"
     with hire(Ledger()) as surgeon:
 
-        def attempt(*pids: int) -> bool:
-            kinds = []
+        def attempt(pids: Sequence[int] = ()) -> set[int]:
+            answered = set()
             for order, data in orders:
-                for outcome in collected(surgeon.perform(replace(order, pids=pids), data))[0]:
-                    kinds.append(outcome.kind)
+                some = replace(order, pids=tuple(pids))
+                for outcome in collected(surgeon.perform(some, data))[0]:
                     _say(outcome, as_object=as_objects)
-            return any(kind not in _ASK_AGAIN for kind in kinds)
+                    if outcome.kind is not OutcomeKind.BLOCKED:
+                        answered.add(outcome.pid)
+            return answered
 
         click.echo(f"watching by {how}; Ctrl-C ends it", err=True)
         for _ in watch(source, attempt, attempt):
@@ -56,7 +58,7 @@ def command(files: tuple[Path, ...], as_objects: bool) -> None:
 def _order(data: bytes) -> tuple[Order, bytes]:
     builds = tuple(image.old_build_id.hex for image in decode(data).images)
     sha256 = hashlib.sha256(data).hexdigest()
-    return Order(Verb.APPLY, (), sha256, builds, patience_s=_PATIENCE_S), data
+    return Order(Verb.APPLY, (), sha256, builds, True, patience_s=_PATIENCE_S), data
 
 
 def _say(outcome: Outcome, *, as_object: bool) -> None:

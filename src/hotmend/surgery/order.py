@@ -33,6 +33,7 @@ class Verb(StrEnum):
 class Order:
     """``pids``: empty for every process. ``sha256``, ``builds``: of the package that comes with
     it, its digest and the old build-ids that it is for; to revert, "" and () say: whatever is in.
+    ``mapped_only``: of ``pids``, those that map none of the builds are passed over in silence.
     ``package``: revert only what is of that package. ``budget_ms`` is for one stop, ``patience_s``
     for all attempts on a process."""
 
@@ -40,6 +41,7 @@ class Order:
     pids: tuple[int, ...] = ()
     sha256: str = ""
     builds: tuple[str, ...] = ()
+    mapped_only: bool = False
     package: str = ""
     consistency: Consistency = Consistency.STRICT
     budget_ms: float = 50.0
@@ -78,6 +80,7 @@ def decode_order(data: bytes) -> Order:
             pids=tuple(_pid(pid) for pid in row["pids"]),
             sha256=_text(row["sha256"]),
             builds=tuple(_text(build) for build in row["builds"]),
+            mapped_only=row["mapped_only"] is True,
             package=_text(row["package"]),
             consistency=Consistency(row["consistency"]),
             budget_ms=_within(row["budget_ms"], 0.1, 10_000),

@@ -28,12 +28,13 @@ class Finder:
         return any(self._build_id(process, m) in self._wanted for m in _first_pages(process))
 
     def everywhere(self) -> tuple[list[int], int]:
-        """(pids that map a wanted build, number of processes that could not be examined). Our own
-        process is left out."""
+        """As ``among``, of all but our own process."""
+        return self.among(pid for pid in pids() if pid != os.getpid())
+
+    def among(self, some: Iterable[int]) -> tuple[list[int], int]:
+        """(those that map a wanted build, number of processes that could not be examined)."""
         found, hidden = [], 0
-        for pid in pids():
-            if pid == os.getpid():
-                continue
+        for pid in some:
             try:
                 with LinuxProcess(pid, writable=False) as process:
                     if self.maps_any(process):
