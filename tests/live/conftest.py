@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,24 @@ import pytest
 
 from hotmend import pairs
 from hotmend.demo.command import Hotmend
+from hotmend.demo.publisher import Publisher
+from live.vendor import Vendor
 from real_packages import real
+
+PROOFS = Path(__file__).parents[2] / "proofs"
+
+
+@pytest.fixture(scope="session")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Vendor:
+    """Of nginx's hotpatch, 2026-11; made once."""
+    folder = tmp_path_factory.mktemp("vendor")
+    publisher = Publisher(folder / "vendor")
+    publisher.begin()
+    shutil.copytree(publisher.repository, folder / "begun")
+    pair = pairs.PAIRS["nginx"]
+    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
+    publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
+    return Vendor(folder / "begun", publisher.repository)
 
 
 @pytest.fixture

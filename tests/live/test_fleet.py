@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,16 +15,13 @@ from typing import Any
 
 import pytest
 
-from hotmend import pairs
 from hotmend.demo.command import Hotmend
 from hotmend.demo.control_plane import ControlPlane, EnrolledAgent, Rest
-from hotmend.demo.publisher import Publisher
 from hotmend.demo.server import Server, free_port
 from hotmend.surgery.ledger import Ledger, State
-from real_packages import real
+from live.vendor import Vendor, serve
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root")
-PROOFS = Path(__file__).parents[2] / "proofs"
 LIVE = "nginx=1.22.1-9+deb12u11+hotpatch"
 SETTINGS = """
 verify_every_s = 10
@@ -50,7 +46,6 @@ class Fleet:
     plane: ControlPlane
     agent: EnrolledAgent
     rest: Rest
-    publisher: Publisher
 
     def available(self) -> list[str]:
         result = self.rest.act(self.plane.path("here", "/assessPatches"))
@@ -83,22 +78,17 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("fleet")
-    pair = pairs.PAIRS["nginx"]
-    publisher = Publisher(folder / "vendor")
-    publisher.begin()
-    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
-    publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
     plane = ControlPlane(folder, free_port())
-    agent = EnrolledAgent(folder, plane, publisher.root)
+    agent = EnrolledAgent(folder, plane, vendor.root)
     plane.start()
     try:
-        shutil.copytree(publisher.repository, plane.data / "repository")
+        serve(vendor.released, plane)
         agent.enrol("here")
         agent.settings.write_text(SETTINGS)
         agent.start()
-        yield Fleet(plane, agent, Rest(plane), publisher)
+        yield Fleet(plane, agent, Rest(plane))
     finally:
         agent.stop()
         plane.stop()

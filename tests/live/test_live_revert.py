@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,43 +13,36 @@ from typing import Any
 import pytest
 
 from client.conftest import Terminal
-from hotmend import pairs
 from hotmend.demo.control_plane import ControlPlane, EnrolledAgent, Rest
-from hotmend.demo.publisher import Publisher
 from hotmend.demo.server import CRAFTED, SECRET, Server, free_port
 from hotmend.demo.story import folder_for_all
 from hotmend.demo.traffic import Connection
 from hotmend.surgery.ledger import Ledger, State
+from live.vendor import Vendor, serve
 from live.windows import open_now
-from real_packages import real
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root")
-PROOFS = Path(__file__).parents[2] / "proofs"
 LIVE = "nginx=1.22.1-9+deb12u11+hotpatch"
 
 
 def test_a_halted_rollout_takes_its_hotpatch_out_of_running_processes(
-    unpacked: Callable[[str], Path],
+    unpacked: Callable[[str], Path], vendor: Vendor
 ) -> None:
     with folder_for_all(False) as folder:
         nginx = Server(unpacked("nginx") / "usr/sbin/nginx", _made(folder / "nginx"))
-        publisher = Publisher(folder / "vendor")
         plane = ControlPlane(folder, free_port())
         # No package manager is found: this machine's own packages stay as they are.
-        agent = EnrolledAgent(
-            folder, plane, publisher.root, {"PATH": str(_made(folder / "nothing"))}
-        )
+        agent = EnrolledAgent(folder, plane, vendor.root, {"PATH": str(_made(folder / "nothing"))})
         try:
-            publisher.begin()
             plane.start()
-            _serve(publisher, plane)
+            serve(vendor.begun, plane)
             agent.enrol("here")
             agent.settings.write_text(
                 f'verify_every_s = 10\nhealth_every_s = 5\n[[probe]]\nname = "the old file"\n'
                 f'http = "http://127.0.0.1:{nginx.port}{CRAFTED}"\nevery_s = 1\n'
             )
             agent.start()
-            _halted(folder, plane, agent, publisher, nginx)
+            _halted(folder, plane, agent, vendor, nginx)
         finally:
             agent.stop()
             plane.stop()
@@ -58,7 +50,7 @@ def test_a_halted_rollout_takes_its_hotpatch_out_of_running_processes(
 
 
 def _halted(
-    folder: Path, plane: ControlPlane, agent: EnrolledAgent, publisher: Publisher, nginx: Server
+    folder: Path, plane: ControlPlane, agent: EnrolledAgent, vendor: Vendor, nginx: Server
 ) -> None:
     before = nginx.processes()
     pids = {process.pid for process in before}
@@ -76,10 +68,7 @@ def _halted(
     }
     words = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
     hotmend("rollouts", "settings", *words, check=0)
-    pair = pairs.PAIRS["nginx"]
-    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
-    publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
-    _serve(publisher, plane)
+    serve(vendor.released, plane)
     seen: dict[str, float] = {}
     deadline = time.monotonic() + 120
     while "halted" not in seen or _applied(agent) or _answer(nginx) != (200, SECRET):
@@ -97,16 +86,6 @@ def _halted(
     assert {p["pid"]: p["outcome"] for p in patch["processes"]} == dict.fromkeys(pids, "reverted")
     _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
     print(f"reverted {time.monotonic() - seen['fixed']:.1f} s after it was seen in force")
-
-
-def _serve(publisher: Publisher, plane: ControlPlane) -> None:
-    """What the vendor has signed; what names it, first."""
-    served = plane.data / "repository"
-    for name in ("metadata", "targets"):
-        _made(served / name)
-        files = (publisher.repository / name).iterdir()
-        for file in sorted(files, key=lambda file: file.name.endswith("release.json")):
-            shutil.copy2(file, served / name)
 
 
 def _made(folder: Path) -> Path:

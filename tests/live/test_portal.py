@@ -17,22 +17,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from hotmend import pairs
 from hotmend.demo.command import Hotmend
 from hotmend.demo.control_plane import ControlPlane, EnrolledAgent
 from hotmend.demo.flaw import look
-from hotmend.demo.publisher import Publisher
 from hotmend.demo.screen import Screen
 from hotmend.demo.server import Server, free_port
 from hotmend.demo.story import folder_for_all
+from live.vendor import Vendor, serve
 from portal import browser
-from real_packages import real
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root"),
     pytest.mark.skipif(not browser.CHROMIUM.exists(), reason="there is no Chromium"),
 ]
-PROOFS = Path(__file__).parents[2] / "proofs"
 LIVE = "nginx 1.22.1-9+deb12u11 into running processes"
 PATIENCE_MS = 90_000
 
@@ -46,25 +43,20 @@ class Scene:
 
 
 @pytest.fixture
-def scene(unpacked: Callable[[str], Path]) -> Iterator[Scene]:
-    pair = pairs.PAIRS["nginx"]
+def scene(unpacked: Callable[[str], Path], vendor: Vendor) -> Iterator[Scene]:
     program = unpacked("nginx") / "usr/sbin/nginx"
     with ExitStack() as ends:
         # Not pytest's folder: another session that begins shuts it to nginx's workers.
         folder = ends.enter_context(folder_for_all(False))
-        publisher = Publisher(folder / "vendor")
-        publisher.begin()
-        packages = [(real(pair.old.file_name), real(pair.new.file_name))]
-        publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
         plane = ControlPlane(folder, free_port())
         plane.start(first_admin=True)
         ends.callback(plane.stop)
-        shutil.copytree(publisher.repository, plane.data / "repository")
+        serve(vendor.released, plane)
         # nginx's workers must reach its files.
         shutil.copytree(program.parents[2], folder / "old")
         nginx = Server(folder / "old/usr/sbin/nginx", folder)
         ends.callback(nginx.stop)
-        agent = EnrolledAgent(folder, plane, publisher.root)
+        agent = EnrolledAgent(folder, plane, vendor.root)
         ends.callback(agent.stop)
         chromium = ends.enter_context(browser.chromium())
         page = chromium.new_context(ignore_https_errors=True, locale="en-GB").new_page()

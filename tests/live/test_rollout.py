@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -18,16 +17,14 @@ from typing import Any
 import pytest
 
 from client.conftest import Terminal
-from hotmend import pairs
 from hotmend.cli import exit_codes
 from hotmend.demo.control_plane import ControlPlane, Rest
-from hotmend.demo.publisher import Publisher
 from hotmend.demo.server import CRAFTED, SECRET, free_port
 from hotmend.demo.story import folder_for_all
 from hotmend.demo.traffic import Connection
 from live.apart import Apart
+from live.vendor import Vendor, serve
 from live.windows import open_now
-from real_packages import real
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="an agent is root"),
@@ -35,7 +32,6 @@ pytestmark = [
         "HOTMEND_FULL" not in os.environ, reason="takes two minutes: scripts/test --full"
     ),
 ]
-PROOFS = Path(__file__).parents[2] / "proofs"
 CHECK = Path(__file__).parents[2] / "scripts" / "check-rollout"
 REGIONS = ("westeurope", "northeurope", "eastus")
 SIMULATED = 300 if os.environ.get("HOTMEND_DRILL") == "large" else 30
@@ -47,17 +43,8 @@ PATIENCE_S = 1800 if os.environ.get("HOTMEND_DRILL") == "large" else 300
 class Fleet:
     plane: ControlPlane
     rest: Rest
-    publisher: Publisher
     hotmend: Terminal
     machines: dict[str, Apart]
-
-    def publish(self) -> None:
-        """What the vendor has signed, into the folder that is served; what names it, first."""
-        targets = self.publisher.repository / "targets"
-        _copied(self.publisher.repository / "metadata", self.plane.data / "repository/metadata")
-        (self.plane.data / "repository/targets").mkdir(exist_ok=True)
-        for file in sorted(targets.iterdir(), key=lambda file: file.name.endswith("release.json")):
-            shutil.copy2(file, self.plane.data / "repository/targets")
 
     def listed(self) -> list[dict[str, Any]]:
         place = f"/subscriptions/{self.plane.subscription}/providers/Hotmend.Fleet/machines"
@@ -66,17 +53,15 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(unpacked: Callable[[str], Path]) -> Iterator[Fleet]:
+def fleet(unpacked: Callable[[str], Path], vendor: Vendor) -> Iterator[Fleet]:
     # Not pytest's folder: another session that begins shuts it to nginx's workers.
     program = unpacked("nginx") / "usr/sbin/nginx"
-    with folder_for_all(False) as folder, _fleet(folder, program) as made:
+    with folder_for_all(False) as folder, _fleet(folder, program, vendor) as made:
         yield made
 
 
 @contextmanager
-def _fleet(folder: Path, program: Path) -> Iterator[Fleet]:
-    publisher = Publisher(folder / "vendor")
-    publisher.begin()
+def _fleet(folder: Path, program: Path, vendor: Vendor) -> Iterator[Fleet]:
     plane = ControlPlane(folder, free_port())
     with ExitStack() as ends:
         ends.callback(plane.stop)
@@ -85,8 +70,8 @@ def _fleet(folder: Path, program: Path) -> Iterator[Fleet]:
         hotmend = Terminal(folder / "terminal", {"HOTMEND_SECRET": plane.secret})
         hotmend("login", plane.base, "--ca", plane.authority, "--client", plane.client, check=0)
         machines: dict[str, Apart] = {}
-        made = Fleet(plane, Rest(plane), publisher, hotmend, machines)
-        made.publish()
+        made = Fleet(plane, Rest(plane), hotmend, machines)
+        serve(vendor.begun, plane)
         for number, region in enumerate(REGIONS):
             name = f"real-{number + 1}"
             machines[name] = Apart(
@@ -94,7 +79,7 @@ def _fleet(folder: Path, program: Path) -> Iterator[Fleet]:
                 name=name,
                 server=plane.base,
                 ca=str(plane.authority),
-                root=str(publisher.root),
+                root=str(vendor.root),
                 code=plane.code(name, region),
                 program=str(program),
             )
@@ -103,10 +88,9 @@ def _fleet(folder: Path, program: Path) -> Iterator[Fleet]:
         yield made
 
 
-def test_a_release_goes_to_three_regions_and_its_log_proves_how(fleet: Fleet) -> None:
-    pair = pairs.PAIRS["nginx"]
-    packages = [(real(pair.old.file_name), real(pair.new.file_name))]
-    fleet.publisher.release("2026-11", packages, PROOFS, "HTTP/2 needs a restart")
+def test_a_release_goes_to_three_regions_and_its_log_proves_how(
+    fleet: Fleet, vendor: Vendor
+) -> None:
     everybody = SIMULATED + len(fleet.machines)
     _eventually(lambda: len(fleet.listed()) == everybody)
     for machine in fleet.machines.values():
@@ -116,7 +100,7 @@ def test_a_release_goes_to_three_regions_and_its_log_proves_how(fleet: Fleet) ->
     words = [f"--set={name}={json.dumps(value)}" for name, value in settings.items()]
     fleet.hotmend("rollouts", "settings", *words, check=0)
     began = time.monotonic()
-    fleet.publish()
+    serve(vendor.released, fleet.plane)
     _eventually(lambda: fleet.hotmend("rollouts", check=0).out.count("2026-11") > 0)
     watched = _watch(fleet)
     print(watched, f"{time.monotonic() - began:.0f} s", sep="\n")
@@ -196,10 +180,6 @@ def _answer(machine: Apart) -> tuple[int, bytes]:
     status, body, _ = connection.get(CRAFTED)
     connection.close()
     return status, body
-
-
-def _copied(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _eventually(condition: Callable[[], bool], seconds: float = 120.0) -> None:
