@@ -98,7 +98,7 @@ def fleet(vendor: Vendor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def nginx(unpacked: Any, tmp_path: Path) -> Iterator[Server]:
     tree = unpacked("nginx")
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.name.startswith("pytest"):
+        if folder.name.startswith(("pytest", "popen")):
             folder.chmod(0o755)
     server = Server(tree / "usr/sbin/nginx", tmp_path)
     yield server
