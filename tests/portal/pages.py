@@ -41,7 +41,10 @@ def _schedule(plane: Plane) -> None:
         "maintenanceWindow": {**window, "recurEvery": "1Month Second Tuesday Offset3"},
         "installPatches": {"rebootSetting": "IfRequired", **patches},
     }
-    asked: list[tuple[str, Any]] = [("resourceGroups/schedules", {"location": "westeurope"})]
+    groups = ("schedules", "shop1")
+    asked: list[tuple[str, Any]] = [
+        (f"resourceGroups/{group}", {"location": "westeurope"}) for group in groups
+    ]
     path = f"resourceGroups/schedules/{provider}/maintenanceConfigurations/nightly"
     asked.append((path, {"location": "westeurope", "properties": properties}))
     given = {"maintenanceConfigurationId": f"/subscriptions/{plane.subscription}/{path}"}
