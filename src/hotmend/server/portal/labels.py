@@ -90,6 +90,9 @@ LABELS = {
     "restart-of-the-process": _("Restart of the process"),
     "not-installed": _("A hotpatch is there, and has not been installed."),
     "no-hotpatch": _("There is no hotpatch: only a restart of the process ends it."),
+    # How bad a flaw is.
+    **{"High": _("High"), "Medium": _("Medium"), "Low": _("Low")},
+    **{"Important": _("Important"), "Moderate": _("Moderate")},
     # Rollouts and turns.
     "running": _("Running"),
     "paused": _("Paused"),
