@@ -148,15 +148,19 @@ def one(connection: Connection, key: str, now: float) -> Listed:
 def summary(connection: Connection, scopes: Sequence[str], wanted: Wanted) -> Summary:
     """Of all machines in ``scopes``, in one walk over them."""
     columns = (listing.c.state, listing.c.updates, listing.c.region, listing.c.zone)
-    like = func.count().filter(_like(replace(wanted, updates="")))
+    like: ColumnElement[int] = func.count()
+    if replace(wanted, updates="", state="", region="") != Wanted():  # else groups are asked
+        like = func.count().filter(_like(replace(wanted, updates="")))
     every = select(*columns, func.count(listing.c.machine), like).where(within(scopes))
     counts = dict.fromkeys(Updates, 0)
     places: dict[tuple[str, str], dict[str, int]] = {}
     # Grouped as the index has them: nothing is sorted.
-    for state, status, *place, agents, number in connection.execute(every.group_by(*columns)):
-        counts[Updates(status)] += number
+    for row in connection.execute(every.group_by(*columns)):
+        state, status, region, zone, agents, number = row
+        if wanted.state in ("", state) and wanted.region in ("", region):
+            counts[Updates(status)] += number
         if agents:
-            states = places.setdefault((place[0], place[1]), {})
+            states = places.setdefault((region, zone), {})
             states[state] = states.get(state, 0) + agents
     return Summary(counts, [(*place, places[place]) for place in sorted(places)])
 
