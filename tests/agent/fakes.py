@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hotmend.agent.agent import Agent
@@ -132,6 +132,7 @@ class FakePackages:
 class FakeAround:
     pending: bool = False
     boot: str = "boot 1"
+    booted: float = 0.0
     updates: tuple[Available, ...] = field(default_factory=lambda: (available(),))
     problems: tuple[str, ...] = ()
     known: Known = None
@@ -149,7 +150,7 @@ class FakeAround:
         return self.known
 
     def facts(self) -> Facts:
-        return FACTS
+        return replace(FACTS, booted=self.booted)
 
     def reboot_pending(self) -> bool:
         return self.pending

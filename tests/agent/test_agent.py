@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.fakes import DATA, FakeMachine
-from hotmend.agent.agent import ASSESS_EVERY_S, next_assessment
+from hotmend.agent.agent import ASSESS_EVERY_S, SETTLED_S, next_assessment
 from hotmend.agent.errors import LinkError
 from hotmend.model.agent_messages import (
     InstallationState,
@@ -56,7 +56,7 @@ def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
     assert len(first) == 1 and first[0].assessment is not None
     assert [p.article for p in first[0].assessment.patches] == ["nginx=2", "nginx=2+hotpatch"]
     assert first[0].assessment.patches[1].outdated == (10, 11)
-    machine.now = next_assessment(machine.now, ASSESS_EVERY_S) - 1
+    machine.now = next_assessment(machine.now, ASSESS_EVERY_S, 0.0) - 1
     machine.settle(agent)
     assert len(ended(machine, RunKind.ASSESS)) == 1
     machine.now += 1
@@ -76,11 +76,11 @@ def test_it_does_not_assess_before_it_knows_which_releases_there_are(
 def test_machines_that_began_together_do_not_assess_together() -> None:
     """And none later than a day after the last time."""
     began = [1_000_000.0 + number * 1e-6 for number in range(1000)]
-    waits = [next_assessment(last, ASSESS_EVERY_S) - last for last in began]
+    waits = [next_assessment(last, ASSESS_EVERY_S, 0.0) - last for last in began]
     assert max(waits) <= ASSESS_EVERY_S and min(waits) >= 0.95 * ASSESS_EVERY_S
     slots = [int(wait // 60) for wait in waits]
     assert max(slots.count(slot) for slot in set(slots)) <= 50
-    assert next_assessment(began[0], 10.0) == next_assessment(began[0], 10.0), "drawn once"
+    assert next_assessment(began[0], 10.0, 0.0) == next_assessment(began[0], 10.0, 0.0), "once"
 
 
 def test_an_installation_reaches_memory_and_disk_without_a_restart(machine: FakeMachine) -> None:
@@ -267,6 +267,61 @@ def test_a_restart_is_finished_by_the_agent_that_comes_up(machine: FakeMachine) 
     assert run.status is RunStatus.SUCCEEDED and run.installation is not None
     assert run.installation.reboot is RebootStatus.COMPLETED
     assert machine.hands.restarts == 1
+
+
+def test_a_machine_that_restarted_is_looked_at_when_its_services_have_come_up(
+    machine: FakeMachine,
+) -> None:
+    """What was patched in memory is old again: nothing is said of it that was true before."""
+    machine.link.orders_waiting = [install()]
+    machine.settle(machine.agent())
+    before = ended(machine, RunKind.ASSESS)
+    assert (
+        before[-1].assessment is not None and "nginx=2+hotpatch" in before[-1].assessment.installed
+    )
+    machine.now += 3600
+    machine.around.boot, machine.around.booted = "boot 2", machine.now
+    machine.surgery.processes = {}
+    agent = machine.agent()
+    machine.now += SETTLED_S - 1
+    machine.settle(agent)
+    assert len(ended(machine, RunKind.ASSESS)) == len(before), "they may not run yet"
+    machine.surgery.processes = {20: False}
+    machine.now += 1
+    for _ in range(2):
+        machine.settle(agent)
+    *_, last = after = ended(machine, RunKind.ASSESS)
+    assert len(after) == len(before) + 1 and last.assessment is not None
+    assert [p.outdated for p in last.assessment.patches if p.hotpatch] == [(20,)]
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_installation_whose_restart_did_not_come_is_seen_in_memory(
+    machine: FakeMachine, allowed: bool
+) -> None:
+    """Refused by its owner, or asked for in vain: processes have the hotpatch all the same."""
+    machine.hands.allowed = allowed
+    agent = machine.agent()
+    machine.settle(agent)
+    machine.link.orders_waiting = [install(RebootSetting.ALWAYS)]
+    machine.settle(agent)
+    machine.settle(agent if not allowed else machine.agent())  # boot 1 is still there
+    (run,) = ended(machine, RunKind.INSTALL)
+    assert run.status is RunStatus.FAILED
+    last = ended(machine, RunKind.ASSESS)[-1].assessment
+    assert last is not None and not any(patch.outdated for patch in last.patches)
+    assert "nginx=2+hotpatch" in last.installed
+
+
+def test_an_agent_that_starts_again_knows_what_is_in_force(machine: FakeMachine) -> None:
+    machine.link.orders_waiting = [install()]
+    machine.settle(machine.agent())
+    machine.live = []
+    machine.link.silent = True
+    agent = machine.agent()
+    while agent.turn():
+        pass
+    assert machine.live == [DATA], "without asking anybody"
 
 
 def test_a_machine_whose_owner_allows_no_restart_says_so(machine: FakeMachine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -26,6 +27,36 @@ def prepare(plane: Plane, count: int) -> None:
     plane.control.database.write(lambda c: fleet.past(c, plane.subscription, count, now))
     plane.control.database.write(lambda c: compliance.sample(c, now))
     plane.control.database.write(lambda c: fleet.roll(c, now))
+    _schedule(plane)
+
+
+def _schedule(plane: Plane) -> None:
+    """One for two groups; what was done for it is in the audit log."""
+    provider = "providers/Microsoft.Maintenance"
+    window = {"startDateTime": "2026-12-01 22:00", "duration": "02:00", "timeZone": "Etc/UTC"}
+    patches = {"linuxParameters": {"classificationsToInclude": ["Critical", "Security"]}}
+    properties = {
+        "maintenanceScope": "InGuestPatch",
+        "extensionProperties": {"InGuestPatchMode": "User"},
+        "maintenanceWindow": {**window, "recurEvery": "1Month Second Tuesday Offset3"},
+        "installPatches": {"rebootSetting": "IfRequired", **patches},
+    }
+    groups = ("schedules", "shop1")
+    asked: list[tuple[str, Any]] = [
+        (f"resourceGroups/{group}", {"location": "westeurope"}) for group in groups
+    ]
+    path = f"resourceGroups/schedules/{provider}/maintenanceConfigurations/nightly"
+    asked.append((path, {"location": "westeurope", "properties": properties}))
+    given = {"maintenanceConfigurationId": f"/subscriptions/{plane.subscription}/{path}"}
+    one = _resource(plane, "virtualmachines").partition("/resourcegroups/")[2]
+    places = (f"resourceGroups/{place}" for place in ("shop1", one))
+    asked += [
+        (f"{place}/{provider}/configurationAssignments/nightly", {"properties": given})
+        for place in places
+    ]
+    for place, body in asked:
+        answer = plane.call("PUT", f"{place}?api-version=2023-10-01-preview", body)
+        assert answer.status in (200, 201), answer.body
 
 
 def publish(plane: Plane, folder: Path) -> bool:
@@ -50,18 +81,23 @@ def publish(plane: Plane, folder: Path) -> bool:
     return True
 
 
-def machine(plane: Plane) -> str:
-    """The page of a machine on which much is old."""
+def machine(plane: Plane, kind: str = "vm") -> str:
+    """The page of a machine of that kind (``arc``: a connected one) on which much is old."""
+    types = {"vm": "virtualmachines", "arc": "microsoft.hybridcompute"}
+    words = _resource(plane, types[kind]).split("/")
+    return f"/portal/machines/{words[2]}/{words[4]}/{kind}/{words[8]}"
+
+
+def _resource(plane: Plane, kind: str) -> str:
     with plane.control.database.reading() as connection:
         row = connection.execute(
             select(machines.c.resource)
             .join(table, table.c.machine == machines.c.id)
-            .where(machines.c.resource.contains("virtualmachines"))
+            .where(machines.c.resource.contains(kind))
             .order_by((table.c.waiting + table.c.restart).desc(), machines.c.resource)
         ).first()
     assert row is not None
-    words = row.resource.split("/")
-    return f"/portal/machines/{words[2]}/{words[4]}/vm/{words[8]}"
+    return str(row.resource)
 
 
 def rollout(plane: Plane) -> str:
@@ -97,6 +133,7 @@ def paths(plane: Plane) -> dict[str, str]:
         "refused": "/portal/patch?article=nothing",
         "machines": "/portal/machines",
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
+        "arc-policy": f"{machine(plane, 'arc')}/policy",
     }
     if not plane.control.folder.releases():
         del found["function"]

@@ -134,6 +134,26 @@ def test_a_connected_machine_is_enrolled_for_hotpatch(
     made.close()
 
 
+def test_how_rollouts_go_is_changed(plane: Plane, chromium: Browser) -> None:
+    """What stays as it is built in is not written down."""
+    made = browser.context(chromium, plane, browser.session_of(plane))
+    page = made.new_page()
+    path = "providers/Hotmend.Fleet/rolloutSettings/default"
+    try:
+        for change in ({}, {"soak_s": "1200", "revert_on_halt": "true"}):
+            written = {"soak_s": 1200.0, "revert_on_halt": True} if change else {}
+            page.goto("/portal/settings")
+            for name, value in change.items():
+                field = page.locator(f"[name={name}]")
+                field.select_option(value) if value == "true" else field.fill(value)
+            page.get_by_role("button", name="Save").click()
+            expect(page.get_by_role("status")).to_have_text("Saved.")
+            assert plane.call("GET", path).body == written
+    finally:
+        assert plane.call("PUT", path, {}).status == 200
+    made.close()
+
+
 def test_a_schedule_is_made_after_it_was_looked_at(plane: Plane, chromium: Browser) -> None:
     made = browser.context(chromium, plane, browser.session_of(plane))
     page = made.new_page()

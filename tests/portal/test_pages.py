@@ -97,6 +97,21 @@ def test_times_are_the_viewers_and_the_machines_on_hover(fleet: Plane, chromium:
     made.close()
 
 
+def test_the_door_is_as_dark_as_the_pages_behind_it(fleet: Plane, chromium: Browser) -> None:
+    grounds = {}
+    for theme in ("light", "dark"):
+        made = browser.context(chromium, fleet, browser.session_of(fleet), theme=theme)
+        page = made.new_page()
+        for path in ("/login", "/portal/patches"):
+            browser.settled(page, path)
+            ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+            grounds[path, theme] = ground
+        made.close()
+    assert grounds["/login", "light"] == grounds["/portal/patches", "light"]
+    assert grounds["/login", "dark"] == grounds["/portal/patches", "dark"]
+    assert grounds["/login", "light"] != grounds["/login", "dark"]
+
+
 def test_all_can_be_done_with_the_keyboard(fleet: Plane, chromium: Browser) -> None:
     """The first stop leads past the navigation; every control can be reached, and shows it."""
     made = browser.context(chromium, fleet, browser.session_of(fleet))

@@ -64,3 +64,32 @@ def test_a_process_that_has_ended_is_not_listed_but_its_pid_may_come_again() -> 
     assert grid([assessed(10, 17), installed(20, "gone")]).lines == ()
     again = grid([installed(20, "gone"), assessed(30, 17)]).lines
     assert [(line.pid, line.command) for line in again] == [(17, "")]
+
+
+def test_why_a_process_is_not_live_is_always_said() -> None:
+    """By its machine, where it was tried."""
+    old = AvailablePatch(
+        "nginx=1", "nginx 1", "1", "Security", "CanRequestReboot", False, outdated=(5,)
+    )
+    tried = kept(
+        RunKind.INSTALL,
+        10,
+        installation=Installation(
+            (
+                PatchResult(
+                    *("nginx=1", NAME, "1", "Security", InstallationState.FAILED),
+                    processes=(ProcessResult(17, "nginx", "refused", None, "BYTES_DIFFER"),),
+                ),
+            ),
+            RebootStatus.NOT_NEEDED,
+        ),
+    )
+    disk = kept(RunKind.ASSESS, 10, assessment=Assessment(False, (old,), (), 0, ()))
+    for known, because in (
+        ([assessed(10, 17)], "not-installed"),
+        ([disk], "no-hotpatch"),
+        ([tried, assessed(20, 17)], "BYTES_DIFFER"),
+        ([installed(20, "applied")], ""),
+    ):
+        (line,) = grid(known).lines
+        assert [cell.because for cell in line.cells.values()] == [because]

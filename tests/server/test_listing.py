@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, text, update
 
 from hotmend.server.arm import listing
 from hotmend.server.storage import compliance, inventory
@@ -61,9 +61,40 @@ def test_every_filter_finds_what_a_look_at_every_machine_finds(filled: Plane) ->
             assert 0 < len(expected) < COUNT, wanted
             rows = inventory.page(connection, ALL, wanted, now, COUNT)
             assert [m.key for m in rows] == expected, wanted
-            counts = inventory.counts(connection, ALL, wanted)
+            counts = inventory.summary(connection, ALL, wanted).counts
             if not wanted.updates:
                 assert sum(counts.values()) == len(expected), wanted
+
+
+def test_places_are_of_all_machines_with_an_agent(filled: Plane) -> None:
+    now = filled.clock()
+    with filled.control.database.reading() as connection:
+        every = inventory.page(connection, ALL, Wanted(), now, COUNT + 1)
+        for wanted in (Wanted(), Wanted(region="eastasia"), Wanted(missing=fleet.EXPAT)):
+            places = inventory.summary(connection, ALL, wanted).places
+            there = [m for m in every if m.id is not None]
+            assert sum(sum(states.values()) for *_, states in places) == len(there) < COUNT
+            assert {region for region, *_ in places} == {m.body["location"] for m in there}
+            assert places == sorted(places, key=lambda place: place[:2])
+
+
+def test_a_search_is_planned_for_its_word(filled: Plane) -> None:
+    """PostgreSQL's plan for all words is to look at each machine in the order of the keys."""
+    database = filled.control.database
+
+    def plans(connection: Connection) -> tuple[int, int]:
+        if connection.dialect.name == "sqlite":
+            pytest.skip("it plans once, and has one plan")
+        for _ in range(20):
+            inventory.page(connection, ALL, Wanted(search="nothing"), 0.0, 51)
+        kept = "SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements"
+        return tuple(connection.execute(text(f"{kept} WHERE statement LIKE '%words%'")).one())
+
+    with database.reading() as connection:
+        generic, custom = plans(connection)
+        assert not generic and custom
+    generic, _ = database.write(plans)
+    assert generic, "the control: a connection that was told nothing"
 
 
 def test_numbers_are_those_of_the_rows(filled: Plane) -> None:
@@ -80,11 +111,11 @@ def test_numbers_are_those_of_the_rows(filled: Plane) -> None:
             there = select(func.count()).select_from(joined)
             there = there.where(compliance.state(now) == state.value)
             assert numbers.machines[state] == connection.execute(there).scalar_one()
-        counts = inventory.counts(connection, ALL, Wanted())
+        counts = inventory.summary(connection, ALL, Wanted()).counts
         assert sum(counts.values()) == COUNT
         assert numbers.updates == {one.value: number for one, number in counts.items() if number}
         one = f"/subscriptions/{filled.subscription}/resourceGroups/shop2"
-        part = inventory.counts(connection, [one], Wanted())
+        part = inventory.summary(connection, [one], Wanted()).counts
         assert sum(part.values()) == sum(number % 7 == 2 for number in range(COUNT))
 
 

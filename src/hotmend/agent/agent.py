@@ -45,6 +45,8 @@ from hotmend.release.repository import client
 from hotmend.surgery.errors import SurgeryError
 
 ASSESS_EVERY_S = 24 * 3600.0
+# After a start of the machine: before, services that run old code may not be there yet.
+SETTLED_S = 120.0
 # How soon a rotation of the publishers' keys arrives; metadata that went stale is an alarm after
 # two of these.
 REFRESH_EVERY_S = 600.0
@@ -108,7 +110,9 @@ class Agent:
     # What is done on the machine.
 
     def begin(self) -> None:
-        """After a start: end what a restart of the machine interrupted."""
+        """After a start: end what a restart of the machine interrupted. What was seen before is
+        looked at again: memory may be another, and which hotpatches are in force is not known."""
+        self._journal.note("assessed", "")
         noted = self._journal.noted("restart")
         if not noted:
             return
@@ -134,8 +138,9 @@ class Agent:
             return True
         if not self._journal.noted("heard"):
             return False  # what the control plane selects is not known yet
-        last = self._journal.noted("assessed")
-        if not last or self._clock() >= next_assessment(float(last), self._assess_every_s):
+        last = float(self._journal.noted("assessed") or 0)
+        settled = self._around.facts().booted + SETTLED_S
+        if self._clock() >= next_assessment(last, self._assess_every_s, settled):
             self._assess(str(uuid.uuid4()))
             return True
         return False
@@ -261,6 +266,7 @@ class Agent:
             self._hands.restart()
         except AgentError as error:
             self._journal.note("restart", "")
+            self._journal.note("assessed", "")  # what was installed before it is in force
             done = run.installation
             if done is not None:
                 done = replace(done, reboot=RebootStatus.FAILED)
@@ -339,9 +345,12 @@ class Agent:
         return True
 
 
-def next_assessment(last: float, every_s: float) -> float:
+def next_assessment(last: float, every_s: float, settled: float) -> float:
     """Up to a twentieth early, by a chance that is drawn once for each ``last``: machines that
-    began together do not stay together."""
+    began together do not stay together. ``settled``: when the machine's services had come up; what
+    was seen before counts for nothing, nor does 0, for never."""
+    if last < settled:
+        return settled
     return last + every_s * random.Random(last).uniform(0.95, 1.0)
 
 

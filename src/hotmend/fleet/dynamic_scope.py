@@ -44,11 +44,12 @@ class Filter:
 
 def selected(candidates: Iterable[Candidate], wanted: Filter) -> list[Candidate]:
     """In the order of their ids; of more than a thousand the first thousand, as Azure does."""
-    found = [one for one in candidates if _matches(one, wanted)]
+    found = [one for one in candidates if matches(one, wanted)]
     return sorted(found, key=lambda one: one.id.lower())[:MOST_MACHINES]
 
 
-def _matches(machine: Candidate, wanted: Filter) -> bool:
+def matches(machine: Candidate, wanted: Filter) -> bool:
+    """Whether the filter finds it."""
     return (
         (not wanted.group or machine.group.lower() == wanted.group.lower())
         and _among(machine.type, wanted.types or RESOURCE_TYPES)

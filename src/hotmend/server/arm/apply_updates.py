@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
-from hotmend.fleet import dynamic_scope, orchestration, schedule
+from hotmend.fleet import orchestration, schedule
 from hotmend.model.agent_messages import RunKind, RunStatus
 from hotmend.server.arm import (
     machine_support,
@@ -144,9 +144,9 @@ def configuration_of(connection: Connection, machine: Resource) -> Resource | No
     subscription = machine.id.subscription
     scopes = maintenance.of_subscription(connection, subscription, dynamic=True) if not own else []
     for assignment in scopes:
-        known = scope_filter.candidates(connection, subscription)
         wanted = scope_filter.parsed(assignment.body.get("filter"), assignment.group)
-        if any(one.id.lower() == machine.id.key for one in dynamic_scope.selected(known, wanted)):
+        found = scope_filter.found(connection, subscription, wanted)
+        if any(one.id.lower() == machine.id.key for one in found):
             own = [assignment]
             break
     if not own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection
@@ -9,9 +10,12 @@ from sqlalchemy import Connection
 from hotmend.fleet import dynamic_scope
 from hotmend.fleet.dynamic_scope import Candidate, Filter
 from hotmend.fleet.regions import normalised
+from hotmend.model.agent_messages import Facts
+from hotmend.server import resource_id
 from hotmend.server.arm import machine_support
 from hotmend.server.errors import invalid
-from hotmend.server.storage import machines, resources
+from hotmend.server.storage import scopes
+from hotmend.server.storage.scopes import Placed
 
 _MOST_TEXTS = 100
 
@@ -42,29 +46,22 @@ def parsed(body: Any, group: str) -> Filter:
     return Filter(group, types, groups, locations, systems, _tags(settings), operator == "Any")
 
 
-def candidates(connection: Connection, subscription: str) -> list[Candidate]:
-    """All machines of a subscription, in three statements."""
-    agents = machines.of_resources(connection)
-    found = []
-    for kind in ("Microsoft.Compute/virtualMachines", machine_support.CONNECTED):
-        for resource in resources.listed(connection, subscription, kind):
-            agent = agents.get(resource.id.key)
-            system = (
-                machine_support.os_type(agent.facts)
-                if agent is not None
-                else machine_support.stated_os(kind, resource.body)
-            )
-            found.append(
-                Candidate(
-                    str(resource.id),
-                    kind,
-                    resource.id.group,
-                    str(resource.body["location"]),
-                    system,
-                    resource.body.get("tags") or {},
-                )
-            )
-    return found
+def found(connection: Connection, subscription: str, wanted: Filter) -> list[Candidate]:
+    """The machines of a subscription that ``wanted`` finds now, the first thousand of them."""
+    near = map(_candidate, scopes.near(connection, subscription, wanted))
+    like = (one for one in near if dynamic_scope.matches(one, wanted))
+    return list(islice(like, dynamic_scope.MOST_MACHINES))
+
+
+def _candidate(placed: Placed) -> Candidate:
+    where = resource_id.parsed(placed.id)
+    if placed.facts is not None:
+        system = machine_support.os_type(Facts(**placed.facts))
+    else:
+        system = machine_support.stated_os(where.type, placed.body)
+    body = placed.body
+    tags = body.get("tags") or {}
+    return Candidate(str(where), where.type, where.group, str(body["location"]), system, tags)
 
 
 def _tags(settings: Body) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -1,4 +1,5 @@
-"""The pages at the door, in the browser's language: log in, become the first admin, a sentence."""
+"""The pages at the door, as the viewer has the others: log in, become the first admin, a
+sentence."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from hotmend.server.portal import theme
 from hotmend.server.portal.drawing import Drawing
 from hotmend.server.portal.words import asked_for
 
@@ -60,7 +62,8 @@ def sentence(request: Request, text: str, status: int = 200) -> HTMLResponse:
 
 
 def _page(request: Request, status: int, **values: Any) -> HTMLResponse:
-    content = _drawing().bare("door.html", asked_for(request), **{**_NOTHING, **values})
+    values = {**_NOTHING, **values, "theme": theme.asked_for(request)}
+    content = _drawing().bare("door.html", asked_for(request), **values)
     return HTMLResponse(content, status, _HEADERS)
 
 

@@ -72,7 +72,7 @@ def _environment(words: Words) -> Environment:
         "day": day,
         "number": number,
         "share": share,
-        "duration": duration,
+        "duration": lambda seconds: duration(seconds, words),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "pairs_of": lambda names, numbers: [(name, numbers[name]) for name in names],
         "total": lambda numbers, names: sum(numbers[name] for name in names),
@@ -102,13 +102,12 @@ def number(value: float) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
-def duration(seconds: float | None) -> str:
-    """In the unit that fits: 40 min, 3.5 h, 12 d."""
+def duration(seconds: float | None, words: Words) -> str:
+    """In the unit that fits: 40 min, 3.5 h, 12.0 d."""
     if seconds is None:
         return "—"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86400:.1f} d"
+    unit, length, _, digits = next(unit for unit in labels.UNITS if seconds < unit[2])
+    return words.gettext(unit) % {"number": f"{seconds / length:.{digits}f}"}
 
 
 def share(part: float, whole: float) -> str:

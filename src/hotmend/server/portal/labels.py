@@ -88,6 +88,11 @@ LABELS = {
     "gone": _("Ended"),
     "reverted": _("Taken back"),
     "restart-of-the-process": _("Restart of the process"),
+    "not-installed": _("A hotpatch is there, and has not been installed."),
+    "no-hotpatch": _("There is no hotpatch: only a restart of the process ends it."),
+    # How bad a flaw is.
+    **{"High": _("High"), "Medium": _("Medium"), "Low": _("Low")},
+    **{"Important": _("Important"), "Moderate": _("Moderate")},
     # Rollouts and turns.
     "running": _("Running"),
     "paused": _("Paused"),
@@ -153,6 +158,13 @@ _KINDS = {
     "unknown": ("unknown", "nodata", "Unknown"),
 }
 _KIND = {word: kind for kind, words in _KINDS.items() for word in words}
+
+# Of a time that passed: what is said, its seconds, up to which time, digits.
+UNITS = (
+    (_("%(number)s min"), 60.0, 3600.0, 0),
+    (_("%(number)s h"), 3600.0, 172_800.0, 1),
+    (_("%(number)s d"), 86400.0, float("inf"), 1),
+)
 
 # What is said at the door (``identity/door.py``).
 DOOR = (

@@ -63,15 +63,14 @@ def listed(visit: Visit) -> Response:
         found = inventory.page(
             connection, scopes, wanted, visit.now, PAGE + 1, visit.asked("after", 1024)
         )
-        counts = inventory.counts(connection, scopes, wanted)
-        places = inventory.places(connection, scopes)
+        summary = inventory.summary(connection, scopes, wanted)
         rows = _rows(visit, found[:PAGE])
     return visit.draw(
         "machines.html",
         rows=rows,
-        counts=counts,
-        total=sum(counts.values()),
-        places=places,
+        counts=summary.counts,
+        total=sum(summary.counts.values()),
+        places=summary.places,
         wanted=vars(wanted),
         more=found[PAGE - 1].key if len(found) > PAGE else "",
         regions=regions(),

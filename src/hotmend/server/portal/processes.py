@@ -17,7 +17,8 @@ _GONE = ("gone", "not-mapped")
 
 @dataclass(frozen=True)
 class Cell:
-    """``state``: an OutcomeKind, or what a stale process needs; ``because``: why it is not live."""
+    """``state``: an OutcomeKind, or what a stale process needs; ``because``: why it is not live, a
+    word of ours or a sentence of its machine's."""
 
     state: str
     because: str = ""
@@ -73,11 +74,14 @@ def _installed(lines: dict[int, Line], done: Installation) -> None:
 def _assessed(lines: dict[int, Line], assessment: Assessment) -> None:
     for patch in assessment.patches:
         for pids, state in ((patch.outdated, "outdated"), (patch.patched, "already")):
+            missing = "not-installed" if patch.hotpatch else "no-hotpatch"
             for pid in pids:
                 line = lines.setdefault(pid, Line(pid))
                 before = line.cells.get(column(patch.name))
                 # Why it was refused is worth more than that it is old.
-                because = before.because if before is not None and state == "outdated" else ""
+                because = ""
+                if state == "outdated":
+                    because = (before.because if before is not None else "") or missing
                 line.cells[column(patch.name)] = Cell(state, because)
     for process in assessment.stale:
         line = lines.setdefault(process.pid, Line(process.pid))

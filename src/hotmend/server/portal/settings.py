@@ -22,6 +22,8 @@ PEOPLE, GIVE = "Hotmend.Fleet/principals/read", "Hotmend.Fleet/principals/write"
 _FLEET = "/providers/Hotmend.Fleet"
 _KINDS = {"vm": "Microsoft.Compute/virtualMachines", "arc": "Microsoft.HybridCompute/machines"}
 
+_SWITCH = {"true": True, "false": False}
+
 
 def routes(portal: Portal) -> list[BaseRoute]:
     async def save(visit: Visit, form: FormData) -> Response:
@@ -115,21 +117,26 @@ def enrol(visit: Visit) -> Response:
 
 def _value(name: str, text: str) -> object:
     """As the API takes it; what is no number is the API's to refuse."""
-    if isinstance(getattr(Settings(), name), time):
+    built_in = getattr(Settings(), name)
+    if isinstance(built_in, time):
         return text[:5]
+    if isinstance(built_in, bool):
+        return _SWITCH.get(text, text)
     try:
         number = float(text)
     except ValueError:
         return text
-    whole = isinstance(getattr(Settings(), name), int)
+    whole = isinstance(built_in, int)
     return int(number) if whole and number.is_integer() else number
 
 
-def _written(value: object) -> object:
+def _written(value: object) -> str:
     if isinstance(value, time):
         return value.strftime("%H:%M")
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _default(name: str) -> object:
-    return _written(getattr(Settings(), name))
+    return _value(name, _written(getattr(Settings(), name)))

@@ -6,9 +6,9 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from hotmend.server.portal import theme, words
 from hotmend.server.portal.portal import Portal
-from hotmend.server.portal.visit import THEME, THEMES, Visit, elsewhere
-from hotmend.server.portal.words import COOKIE, LANGUAGES
+from hotmend.server.portal.visit import Visit, elsewhere
 
 _YEAR_S = 365 * 86400
 
@@ -21,9 +21,12 @@ async def change(visit: Visit, form: FormData) -> Response:
     """Back to where it was asked for."""
     back = str(form.get("back", ""))
     response = elsewhere(back if back.startswith("/portal/") else "/portal/")
-    for cookie, field, words in ((COOKIE, "language", LANGUAGES), (THEME, "theme", THEMES)):
+    for cookie, field, known in (
+        (words.COOKIE, "language", words.LANGUAGES),
+        (theme.COOKIE, "theme", theme.THEMES),
+    ):
         word = str(form.get(field, ""))
-        if word in words:
+        if word in known:
             response.set_cookie(
                 cookie, word, max_age=_YEAR_S, path="/", secure=True, httponly=True, samesite="lax"
             )

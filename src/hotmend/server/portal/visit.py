@@ -17,11 +17,9 @@ from hotmend.server.identity import principals, sessions
 from hotmend.server.identity.principals import Principal
 from hotmend.server.identity.roles import OPERATIONS, permits
 from hotmend.server.identity.sessions import Session
+from hotmend.server.portal import theme
 from hotmend.server.portal.drawing import Drawing
 from hotmend.server.portal.words import Words, asked_for
-
-THEME = "hotmend-theme"
-THEMES = ("auto", "light", "dark")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,6 @@ def visit(request: Request, control: Control, drawing: Drawing) -> Visit | None:
     if session is None or who is None:
         return None
     control.database.submit(lambda c: sessions.note_use(c, value, now))
-    theme = request.cookies.get(THEME, "auto")
     return Visit(
         request,
         control,
@@ -99,7 +96,7 @@ def visit(request: Request, control: Control, drawing: Drawing) -> Visit | None:
         who,
         session,
         Words(asked_for(request)),
-        theme if theme in THEMES else "auto",
+        theme.asked_for(request),
     )
 
 

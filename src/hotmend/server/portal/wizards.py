@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from hotmend.fleet.dynamic_scope import Candidate, selected
+from hotmend.fleet.dynamic_scope import Candidate
 from hotmend.fleet.regions import known as regions
 from hotmend.server.arm import maintenance_configurations, scope_filter
 from hotmend.server.errors import ArmError
@@ -154,8 +154,13 @@ def _tags(form: FormData, name: str) -> dict[str, str]:
 def _within(visit: Visit, groups: list[str], wanted: dict[str, Any]) -> list[Candidate]:
     """The machines that the filter finds now, of those that the viewer may see."""
     with visit.reading() as connection:
-        known = scope_filter.candidates(connection, visit.subscription)
-    found = [one for name in groups for one in selected(known, scope_filter.parsed(wanted, name))]
+        found = [
+            one
+            for name in groups
+            for one in scope_filter.found(
+                connection, visit.subscription, scope_filter.parsed(wanted, name)
+            )
+        ]
     return [one for one in found if visit.may(READ, one.id)]
 
 

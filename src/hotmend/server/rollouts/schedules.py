@@ -16,7 +16,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, false, select
 
-from hotmend.fleet import dynamic_scope, orchestration, schedule
+from hotmend.fleet import orchestration, schedule
 from hotmend.fleet.rollout import RolloutState
 from hotmend.fleet.schedule import Schedule
 from hotmend.fleet.turn import TurnState
@@ -164,8 +164,8 @@ def _keys(connection: Connection, configuration: str) -> set[str]:
             found.add(assignment.target)
             continue
         wanted = scope_filter.parsed(assignment.body.get("filter"), assignment.group)
-        known = scope_filter.candidates(connection, assignment.subscription)
-        found |= {one.id.lower() for one in dynamic_scope.selected(known, wanted)}
+        among = scope_filter.found(connection, assignment.subscription, wanted)
+        found |= {one.id.lower() for one in among}
     return found
 
 

@@ -41,10 +41,14 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self._engine = create_engine(url, pool_pre_ping=True)
+            self._readers = create_engine(url, pool_pre_ping=True)
         except (ArgumentError, ModuleNotFoundError) as error:
             raise ServerError(f"{url} is no database: {error}") from None
         if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _prepare)
+            for engine in (self._engine, self._readers):
+                event.listen(engine, "connect", _prepare)
+        else:
+            event.listen(self._readers, "connect", _plan_for_values)
         self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
         self._writer.start()
@@ -63,7 +67,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """For statements that change nothing."""
-        with self._engine.connect() as connection:
+        with self._readers.connect() as connection:
             yield connection
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
@@ -82,6 +86,7 @@ class Database:
         self._tasks.put(None)
         self._writer.join()
         self._engine.dispose()
+        self._readers.dispose()
 
     def _write_all(self) -> None:
         while (first := self._tasks.get()) is not None:
@@ -134,3 +139,12 @@ def _prepare(connection: Any, _: ConnectionPoolEntry) -> None:
     for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
+
+
+def _plan_for_values(connection: Any, _: ConnectionPoolEntry) -> None:
+    """PostgreSQL takes one plan for all values of a statement that comes often; what searches for
+    a word that few machines have would read them all, in the order of their keys."""
+    cursor = connection.cursor()
+    cursor.execute("SET plan_cache_mode = force_custom_plan")
+    cursor.close()
+    connection.commit()

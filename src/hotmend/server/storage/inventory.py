@@ -7,7 +7,7 @@ up to date with each change of a machine, and once a minute with what only time 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
-    Row,
     Select,
     String,
+    and_,
     case,
     delete,
     func,
@@ -102,6 +102,15 @@ class Listed:
         return self.resource.split("/")[2]
 
 
+@dataclass(frozen=True)
+class Summary:
+    """``counts``: machines by update status, of all that the rest of a ``Wanted`` leaves;
+    ``places``: (region, zone, machines with an agent by state) of all, in order."""
+
+    counts: dict[Updates, int]
+    places: list[tuple[str, str, dict[str, int]]]
+
+
 def within(scopes: Sequence[str]) -> ColumnElement[bool]:
     """Machines in ``scopes``: beginnings of resource ids, / for all."""
     if any(not scope.strip("/") for scope in scopes):
@@ -120,7 +129,7 @@ def page(
     after: str = "",
 ) -> list[Listed]:
     """At most ``most`` machines behind the key ``after``, in the order of their keys."""
-    found = _narrowed(select(listing.c.key), scopes, wanted).where(listing.c.key > after)
+    found = select(listing.c.key).where(within(scopes), _like(wanted), listing.c.key > after)
     keys = connection.execute(found.order_by(listing.c.key).limit(most)).scalars().all()
     return of_keys(connection, keys, now)
 
@@ -136,31 +145,34 @@ def one(connection: Connection, key: str, now: float) -> Listed:
     return of_keys(connection, [key], now)[0]
 
 
-def counts(connection: Connection, scopes: Sequence[str], wanted: Wanted) -> dict[Updates, int]:
-    """How many machines have each update status, of all that ``wanted`` leaves but for that."""
-    columns = (listing.c.state, listing.c.updates)  # grouped as the index has them
-    every = _narrowed(select(*columns, func.count()), scopes, replace(wanted, updates=""))
-    found = dict.fromkeys(Updates, 0)
-    for _, status, number in connection.execute(every.group_by(*columns)):
-        found[Updates(status)] += number
-    return found
-
-
-def places(connection: Connection, scopes: Sequence[str]) -> list[tuple[str, str, dict[str, int]]]:
-    """(region, zone, machines with an agent by state), in order."""
+def summary(connection: Connection, scopes: Sequence[str], wanted: Wanted) -> Summary:
+    """Of all machines in ``scopes``, in one walk over them."""
     columns = (listing.c.state, listing.c.updates, listing.c.region, listing.c.zone)
-    found: dict[tuple[str, str], dict[str, int]] = {}
-    for row in _with_an_agent(connection, scopes, columns):
-        states = found.setdefault((row.region, row.zone), {})
-        states[row.state] = states.get(row.state, 0) + row[-1]
-    return [(*place, found[place]) for place in sorted(found)]
+    like: ColumnElement[int] = func.count()
+    if replace(wanted, updates="", state="", region="") != Wanted():  # else groups are asked
+        like = func.count().filter(_like(replace(wanted, updates="")))
+    every = select(*columns, func.count(listing.c.machine), like).where(within(scopes))
+    counts = dict.fromkeys(Updates, 0)
+    places: dict[tuple[str, str], dict[str, int]] = {}
+    # Grouped as the index has them: nothing is sorted.
+    for row in connection.execute(every.group_by(*columns)):
+        state, status, region, zone, agents, number = row
+        if wanted.state in ("", state) and wanted.region in ("", region):
+            counts[Updates(status)] += number
+        if agents:
+            states = places.setdefault((region, zone), {})
+            states[state] = states.get(state, 0) + agents
+    return Summary(counts, [(*place, places[place]) for place in sorted(places)])
 
 
 def zones(connection: Connection, scopes: Sequence[str]) -> list[tuple[str, int]]:
     """(IANA name, machines by that clock), the most first."""
-    columns = (listing.c.state, listing.c.updates, listing.c.region, listing.c.zone)
+    # Grouped as the index has them: nothing is sorted.
+    place = (listing.c.region, listing.c.zone, listing.c.time_zone)
+    columns = (listing.c.state, listing.c.updates, *place)
+    wanted = select(*columns, func.count()).where(listing.c.machine.is_not(None), within(scopes))
     found: dict[str, int] = {}
-    for row in _with_an_agent(connection, scopes, (*columns, listing.c.time_zone)):
+    for row in connection.execute(wanted.group_by(*columns)):
         found[row.time_zone] = found.get(row.time_zone, 0) + row[-1]
     return sorted(found.items(), key=lambda zone: (-zone[1], zone[0]))
 
@@ -209,35 +221,27 @@ def updates(now: float) -> ColumnElement[str]:
     )
 
 
-def _with_an_agent(
-    connection: Connection, scopes: Sequence[str], columns: tuple[Column[Any], ...]
-) -> Iterable[Row[Any]]:
-    """How many there are by ``columns``, which come as the index has them: nothing is sorted."""
-    wanted = select(*columns, func.count()).where(listing.c.machine.is_not(None), within(scopes))
-    return connection.execute(wanted.group_by(*columns))
-
-
-def _narrowed(
-    statement: Select[*tuple[Any, ...]], scopes: Sequence[str], wanted: Wanted
-) -> Select[*tuple[Any, ...]]:
-    statement = statement.where(within(scopes))
+def _like(wanted: Wanted) -> ColumnElement[bool]:
+    """Machines that ``wanted`` leaves."""
+    found = [
+        column == value
+        for column, value in (
+            (listing.c.type, wanted.kind),
+            (listing.c.region, wanted.region),
+            (listing.c.os, wanted.os),
+            (listing.c.state, wanted.state),
+            (listing.c.updates, wanted.updates),
+            (listing.c.hotpatch, wanted.hotpatch),
+        )
+        if value
+    ]
     if wanted.search:
-        text = wanted.search.lower()
-        statement = statement.where(listing.c.words.contains(text, autoescape=True))
-    for column, value in (
-        (listing.c.type, wanted.kind),
-        (listing.c.region, wanted.region),
-        (listing.c.os, wanted.os),
-        (listing.c.state, wanted.state),
-        (listing.c.updates, wanted.updates),
-        (listing.c.hotpatch, wanted.hotpatch),
-    ):
-        if value:
-            statement = statement.where(column == value)
+        found.append(listing.c.words.contains(wanted.search.lower(), autoescape=True))
     if wanted.missing:
         has = select(missing.c.machine).where(missing.c.article == wanted.missing)
-        statement = statement.where(listing.c.machine.in_(has))
-    return statement
+        # Who misses anything has updates: half of a fleet need not be looked for among all that do.
+        found += [listing.c.updates != Updates.NONE.value, listing.c.machine.in_(has)]
+    return and_(true(), *found)
 
 
 def _listing(now: float) -> Select[*tuple[Any, ...]]:

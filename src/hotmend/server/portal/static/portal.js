@@ -29,9 +29,16 @@
     }
   };
 
+  // Where there is no room for all of them, the one that one is at is seen.
+  const here = () => {
+    for (const link of document.querySelectorAll(".side nav [aria-current], .tabs [aria-current]")) {
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    }
+  };
+
   const ready = (root) => { times(root); boards(root); };
 
-  document.addEventListener("DOMContentLoaded", () => ready(document));
+  document.addEventListener("DOMContentLoaded", () => { ready(document); here(); });
   document.addEventListener("htmx:load", (event) => ready(event.detail.elt));
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-at-once]");
