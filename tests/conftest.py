@@ -18,6 +18,7 @@ if not os.environ.get("HOTMEND_PAIRS") and _BESIDE.is_dir():
     os.environ["HOTMEND_PAIRS"] = str(_BESIDE)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Iterable[pytest.Item]) -> None:
     """For pytest-xdist: what has one group runs one after the other; else that is a file."""
     for item in items:
