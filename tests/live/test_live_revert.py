@@ -71,8 +71,8 @@ def _halted(
     serve(vendor.released, plane)
     seen: dict[str, float] = {}
     deadline = time.monotonic() + 120
-    while "halted" not in seen or _applied(agent) or _answer(nginx) != (200, SECRET):
-        if _answer(nginx)[0] == 404 and _applied(agent) == pids:
+    while "halted" not in seen or _applied(agent) & pids or _answer(nginx) != (200, SECRET):
+        if _answer(nginx)[0] == 404 and pids <= _applied(agent):
             seen.setdefault("fixed", time.monotonic())
         if "halted" in hotmend("rollouts", check=0).out:
             seen.setdefault("halted", time.monotonic())
@@ -83,7 +83,8 @@ def _halted(
     _eventually(lambda: _runs(plane, rest, "revert") != [], agent)
     (reverted,) = _runs(plane, rest, "revert")
     (patch,) = [patch for patch in reverted["patches"] if patch["article"] == LIVE]
-    assert {p["pid"]: p["outcome"] for p in patch["processes"]} == dict.fromkeys(pids, "reverted")
+    outcomes = {p["pid"]: p["outcome"] for p in patch["processes"]}
+    assert {pid: outcomes[pid] for pid in pids} == dict.fromkeys(pids, "reverted")
     _eventually(lambda: _probe(plane, rest).get("healthy") is True, agent)
     print(f"reverted {time.monotonic() - seen['fixed']:.1f} s after it was seen in force")
 

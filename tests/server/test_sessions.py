@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 
 from sqlalchemy import select
@@ -11,9 +12,12 @@ from hotmend.server.identity import sessions
 from hotmend.server.storage import tables
 from server.conftest import Plane
 
+# The server forgets what is old, also while it is tested.
+NOW = time.time()
+
 
 def begun(plane: Plane, principal: str) -> str:
-    return plane.control.database.write(lambda c: sessions.begin(c, principal, 1000.0))
+    return plane.control.database.write(lambda c: sessions.begin(c, principal, NOW))
 
 
 def found(plane: Plane, value: str, now: float) -> sessions.Session | None:
@@ -23,30 +27,30 @@ def found(plane: Plane, value: str, now: float) -> sessions.Session | None:
 
 def test_a_session_is_its_cookies_and_nobody_can_read_it_in_the_database(plane: Plane) -> None:
     value = begun(plane, "p1")
-    session = found(plane, value, 1001.0)
+    session = found(plane, value, NOW + 1)
     assert session is not None and session.principal == "p1"
-    assert found(plane, value[:-1], 1001.0) is None and found(plane, "", 1001.0) is None
+    assert found(plane, value[:-1], NOW + 1) is None and found(plane, "", NOW + 1) is None
     with plane.control.database.reading() as connection:
         assert value not in str(connection.execute(select(tables.sessions)).all())
 
 
 def test_it_ends_when_it_is_idle_and_after_a_day_in_any_case(plane: Plane) -> None:
     value = begun(plane, "p2")
-    idle, longest = 1000.0 + sessions.IDLE_S, 1000.0 + sessions.LONGEST_S
+    idle, longest = NOW + sessions.IDLE_S, NOW + sessions.LONGEST_S
     assert found(plane, value, idle - 1) is not None
     assert found(plane, value, idle) is None
-    now = 1000.0
+    now = NOW
     while (now := now + 3600.0) < longest:
         at = now
         assert found(plane, value, at) is not None
         plane.control.database.write(lambda c, at=at: sessions.note_use(c, value, at))
     assert found(plane, value, longest) is None
     gone = plane.control.database.write(lambda c: sessions.forget_old(c, longest))
-    assert gone >= 1 and found(plane, value, 1001.0) is None
+    assert gone >= 1 and found(plane, value, NOW + 1) is None
 
 
 def test_a_foreign_page_does_not_know_what_to_say(plane: Plane) -> None:
-    one, other = (found(plane, begun(plane, str(uuid.uuid4())), 1001.0) for _ in range(2))
+    one, other = (found(plane, begun(plane, str(uuid.uuid4())), NOW + 1) for _ in range(2))
     assert one is not None and other is not None
     assert one.meant(one.csrf)
     assert not one.meant("") and not one.meant(other.csrf) and not one.meant("\u00fc")
@@ -55,9 +59,9 @@ def test_a_foreign_page_does_not_know_what_to_say(plane: Plane) -> None:
 def test_logging_out_ends_one_and_a_new_secret_all(plane: Plane) -> None:
     first, second, others = (begun(plane, who) for who in ("p3", "p3", "p4"))
     plane.control.database.write(lambda c: sessions.end(c, first))
-    assert found(plane, first, 1001.0) is None and found(plane, second, 1001.0) is not None
+    assert found(plane, first, NOW + 1) is None and found(plane, second, NOW + 1) is not None
     plane.control.database.write(lambda c: sessions.end_all(c, "p3"))
-    assert found(plane, second, 1001.0) is None and found(plane, others, 1001.0) is not None
+    assert found(plane, second, NOW + 1) is None and found(plane, others, NOW + 1) is not None
 
 
 def test_the_cookie_is_for_this_host_over_tls_and_not_for_scripts() -> None:

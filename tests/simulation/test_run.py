@@ -43,12 +43,18 @@ def simulating(hotmend: Terminal, *words: object) -> Iterator[subprocess.Popen[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_interruptible,
     )
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def _interruptible() -> None:
+    """Whoever runs the tests in the background of a shell has SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
