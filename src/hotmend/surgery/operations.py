@@ -31,11 +31,9 @@ def apply_to(order: Order, hotpatch: Hotpatch, ledger: Ledger) -> Iterator[Outco
     """Apply ``hotpatch``, which is kept in ``ledger``, as ordered."""
     ledger.tidy(lives)
     pids, hidden = list(order.pids), 0
-    finder = Finder(image.old_build_id for image in hotpatch.images)
-    if pids and order.mapped_only:
-        pids, hidden = finder.among(pids)
-    elif not pids:
-        pids, hidden = finder.everywhere()
+    if order.mapped_only or not pids:
+        finder = Finder(image.old_build_id for image in hotpatch.images)
+        pids, hidden = finder.among(pids) if pids else finder.everywhere()
         # Process 1 comes last: whatever goes wrong, goes wrong before.
         pids = [p for p in pids if p != INIT] + [INIT] * (order.include_init and INIT in pids)
     for pid in pids:

@@ -28,13 +28,16 @@ class Finder:
         return any(self._build_id(process, m) in self._wanted for m in _first_pages(process))
 
     def everywhere(self) -> tuple[list[int], int]:
-        """As ``among``, of all but our own process."""
-        return self.among(pid for pid in pids() if pid != os.getpid())
+        """As ``among``, of all."""
+        return self.among(pids())
 
     def among(self, some: Iterable[int]) -> tuple[list[int], int]:
-        """(those that map a wanted build, number of processes that could not be examined)."""
+        """(those that map a wanted build, number of processes that could not be examined). Our own
+        process is left out."""
         found, hidden = [], 0
         for pid in some:
+            if pid == os.getpid():
+                continue
             try:
                 with LinuxProcess(pid, writable=False) as process:
                     if self.maps_any(process):
