@@ -31,13 +31,14 @@ from server import postgres
 
 
 class Clock:
-    """The real time, moved."""
+    """The real time, moved; or one that stands."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.stands: float | None = None
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return (time.time() if self.stands is None else self.stands) + self.ahead
 
 
 @dataclass

@@ -196,17 +196,18 @@ def _waiting(
 
 
 class _Attempts:
-    """How often each address has tried to enrol in this minute, and has not succeeded."""
+    """How often each address has tried to enrol in the minute since the first of them, and has not
+    succeeded."""
 
     def __init__(self, control: Control) -> None:
         self._clock = control.clock
-        self._minute = 0
+        self._began = 0.0
         self._tried: dict[str, int] = {}
 
     def allowed(self, address: str) -> bool:
-        minute = int(self._clock() // 60)
-        if minute != self._minute:
-            self._minute, self._tried = minute, {}
+        now = self._clock()
+        if not 0 <= now - self._began < 60:  # clocks are put back, too
+            self._began, self._tried = now, {}
         self._tried[address] = self._tried.get(address, 0) + 1
         return self._tried[address] <= _TRIES_PER_MINUTE
 
