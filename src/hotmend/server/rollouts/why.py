@@ -20,7 +20,7 @@ from hotmend.server.storage import admission, groups, rollouts
 from hotmend.server.storage.admission import Cell
 from hotmend.server.storage.groups import HOLDING, Group
 from hotmend.server.storage.rollouts import Rollout
-from hotmend.server.storage.tables import machines, turns
+from hotmend.server.storage.tables import among, machines, turns
 
 
 def why(connection: Connection, rollout: Rollout, machine: str, moment: Moment) -> Waiting | None:
@@ -43,7 +43,7 @@ def several(
         select(turns.c.machine).where(
             turns.c.machine.in_([row.machine for row in rows]),
             turns.c.rollout != rollout.id,
-            turns.c.state.in_(HOLDING),
+            among(turns.c.state, HOLDING),
         )
     )
     held = set(elsewhere.scalars())

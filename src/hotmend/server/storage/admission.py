@@ -16,9 +16,9 @@ from sqlalchemy import Connection, Integer, Select, and_, bindparam, exists, fun
 from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import RunKind
 from hotmend.server.storage.groups import HOLDING
-from hotmend.server.storage.tables import groups, machines, runs, turns
+from hotmend.server.storage.tables import among, groups, machines, runs, turns
 
-IN_FLIGHT = tuple(state.value for state in TurnState if state.in_flight)
+IN_FLIGHT = tuple(state for state in TurnState if state.in_flight)
 Cell = tuple[str, str]
 
 _CELLS = (
@@ -29,7 +29,7 @@ _CELLS = (
 )
 _FLYING = (
     select(turns.c.region, turns.c.zone, func.count())
-    .where(turns.c.rollout == bindparam("of"), turns.c.state.in_(IN_FLIGHT))
+    .where(turns.c.rollout == bindparam("of"), among(turns.c.state, IN_FLIGHT))
     .group_by(turns.c.region, turns.c.zone)
 )
 _first = select(func.min(machines.c.time_zone).label("name")).cte("zones", recursive=True)
@@ -124,7 +124,7 @@ def _candidates(in_zones: bool, automatic: bool, frozen: bool) -> Select[tuple[o
         partition_by=[turns.c.group, turns.c.domain], order_by=turns.c.machine
     )
     other = turns.alias("other")
-    holds = exists().where(other.c.machine == turns.c.machine, other.c.state.in_(HOLDING))
+    holds = exists().where(other.c.machine == turns.c.machine, among(other.c.state, HOLDING))
     busy = exists().where(
         runs.c.machine == turns.c.machine,
         runs.c.kind != RunKind.ASSESS.value,

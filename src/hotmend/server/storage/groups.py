@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Update, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, case, func, insert, select, update
 
 from hotmend.fleet.turn import TurnState
-from hotmend.server.storage.tables import groups, machines, turns
+from hotmend.server.storage.tables import among, groups, machines, turns
 
-HOLDING = tuple(state.value for state in TurnState if state.holding)
+HOLDING = tuple(state for state in TurnState if state.holding)
 # A set under five is the exception: one at a time.
 _FIFTH = 5
 
@@ -29,7 +29,7 @@ _BUDGET = (
     .where(_of_group)
     .values(budget=case((groups.c.size < _FIFTH, 1), else_=groups.c.size // _FIFTH))
 )
-_holding = (turns.c.group == groups.c.key) & or_(*(turns.c.state == state for state in HOLDING))
+_holding = (turns.c.group == groups.c.key) & among(turns.c.state, HOLDING)
 _HELD = (
     update(groups)
     .where(_of_group)

@@ -28,7 +28,7 @@ from hotmend.fleet.rollout import CANARIES, RolloutState, Standing, Tally
 from hotmend.fleet.settings import Settings, parsed
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Order
-from hotmend.server.storage.tables import machines, rollouts, turns
+from hotmend.server.storage.tables import among, machines, rollouts, turns
 
 AUTOMATIC, SCHEDULED = "automatic", "scheduled"
 _OF = turns.c.rollout == bindparam("of")
@@ -54,16 +54,16 @@ _REACHABLE = (
 )
 # By state, since that is how turns can be found, and then each by its key.
 _canaries = turns.alias("canaries")
-_ended = (TurnState.HEALTHY.value, TurnState.FAILED.value, TurnState.EXCLUDED.value)
+_ended = (TurnState.HEALTHY, TurnState.FAILED, TurnState.EXCLUDED)
 _LAST_CANARY = select(func.max(turns.c.ended)).where(
     _OF,
     turns.c.machine.in_(
         select(_canaries.c.machine)
-        .where(_canaries.c.rollout == bindparam("of"), _canaries.c.state.in_(_ended))
+        .where(_canaries.c.rollout == bindparam("of"), among(_canaries.c.state, _ended))
         .where(_canaries.c.phase == CANARIES)
     ),
 )
-_OPEN = (RolloutState.RUNNING.value, RolloutState.PAUSED.value, RolloutState.HALTED.value)
+_OPEN = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Rollout:
 
 
 _LISTED = select(rollouts).order_by(rollouts.c.created.desc(), rollouts.c.id)
-_OPENED = _LISTED.where(rollouts.c.state.in_(_OPEN))
+_OPENED = _LISTED.where(among(rollouts.c.state, _OPEN))
 
 
 def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:

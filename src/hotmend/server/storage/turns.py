@@ -18,7 +18,7 @@ from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
-from hotmend.server.storage.tables import machines, runs, turns
+from hotmend.server.storage.tables import among, machines, runs, turns
 
 GOOD = "good"
 _AT_ONCE = 500
@@ -54,10 +54,9 @@ _these = turns.alias("these")
 def _is(*states: TurnState) -> ColumnElement[bool]:
     """Found in the index by state, and then each by its key: SQLite, which saw all turns wait when
     the rollout began, takes no state for rare and would read every turn."""
-    values = [state.value for state in states]
     own = _these.c.rollout == bindparam("of")
-    rare = select(_these.c.machine).where(own, _these.c.state.in_(values))
-    return turns.c.state.in_(values) & turns.c.machine.in_(rare)
+    rare = select(_these.c.machine).where(own, among(_these.c.state, states))
+    return among(turns.c.state, states) & turns.c.machine.in_(rare)
 
 
 def _there(state: TurnState, *more: ColumnElement[bool]) -> Any:
@@ -294,9 +293,9 @@ def to_revert(connection: Connection, rollout: str, healthy: bool) -> list[tuple
     """(machine, region, run) of turns whose installation has ended and that were not told yet to
     take out what it brought: of those that prove themselves, failed or, with ``healthy``, are
     healthy."""
-    states = [TurnState.SOAKING.value, TurnState.FAILED.value]
-    states += [TurnState.HEALTHY.value] if healthy else []
-    wanted = (turns.c.rollout == rollout) & turns.c.state.in_(states) & turns.c.reverted.is_(None)
+    states = [TurnState.SOAKING, TurnState.FAILED, *([TurnState.HEALTHY] if healthy else [])]
+    wanted = (turns.c.rollout == rollout) & among(turns.c.state, states)
+    wanted &= turns.c.reverted.is_(None)
     found = connection.execute(
         select(turns.c.machine, turns.c.region, runs.c.result)
         .join(runs, runs.c.id == turns.c.run)
@@ -328,10 +327,10 @@ def leave(
     connection: Connection, rollout: str, which: ColumnElement[bool], because: str, now: float
 ) -> int:
     """Take turns that wait, or have failed, out of the rollout; how many."""
-    able = (TurnState.WAITING.value, TurnState.FAILED.value)
+    able = among(turns.c.state, (TurnState.WAITING, TurnState.FAILED))
     gone = connection.execute(
         update(turns)
-        .where((turns.c.rollout == rollout) & turns.c.state.in_(able) & which)
+        .where((turns.c.rollout == rollout) & able & which)
         .values(state=TurnState.EXCLUDED.value, ended=now, because=because)
         .returning(turns.c.group)
     ).all()
