@@ -7,6 +7,7 @@ import random
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,6 +178,19 @@ def test_codes_cannot_be_tried_out(plane: Plane) -> None:
         enrol(plane, code, good())
     finally:
         plane.clock.stands = None
+
+
+def test_a_rack_enrols_at_once_from_one_address(plane: Plane) -> None:
+    """More machines than may be wrong in a minute, none of them answered before all have asked."""
+    codes = [code_for(plane, f"rack-{number}") for number in range(40)]
+    go = threading.Event()
+    held = plane.control.database.submit(lambda _: go.wait(60))
+    with ThreadPoolExecutor(len(codes)) as threads:
+        made = [threads.submit(enrol, plane, code, good()) for code in codes]
+        time.sleep(2)
+        go.set()
+        assert held.result()
+        assert len({one.result().serial_number for one in made}) == len(codes)
 
 
 # Who speaks.

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Scale:
 SMALL = Scale(60, 3, 1, 6, 2.0, 3.0, 12.0)
 LARGE = Scale(10_000, 20, 20, 10, 30.0, 40.0, 120.0)
 SCALE = LARGE if os.environ.get("HOTMEND_DRILL") == "large" else SMALL
+SCALE = replace(SCALE, seeds=int(os.environ.get("HOTMEND_DRILL_SEEDS", SCALE.seeds)))
 
 
 pytestmark = [

@@ -45,7 +45,7 @@ _MOST_ID = 36
 _MOST_NAME = 256
 _MOST_NUMBER = 1 << 53
 _MOST_TIME = 1e11
-_TRIES_PER_MINUTE = 30
+_WRONG_PER_MINUTE = 30
 
 T = TypeVar("T")
 _Handler = Callable[[Request, Peer, bytes], Awaitable[Response]]
@@ -56,7 +56,7 @@ def routes(control: Control) -> list[BaseRoute]:
     """``/agents/v1/…``."""
     report = msgspec.json.Decoder(Report)
     poll = msgspec.json.Decoder(Poll)
-    attempts = _Attempts(control)
+    wrong = _WrongCodes(control)
     batch = ReportBatch(control)
 
     async def enrol(request: Request) -> Response:
@@ -64,14 +64,14 @@ def routes(control: Control) -> list[BaseRoute]:
         if message is None or len(message.facts.host) > _MOST_NAME:
             return _no(400, "this is not a request to enrol")
         address = request.client.host if request.client else ""
-        if not attempts.allowed(address):
+        if not wrong.bearable(address):
             return _no(429, "too many attempts to enrol; wait a minute")
         work = control.database.submit(lambda c: _enrol(control, c, message))
         try:
             enrolled = await asyncio.wrap_future(work)
         except ServerError as error:
+            wrong.note(address)
             return _no(403, str(error))
-        attempts.succeeded(address)
         return _yes(enrolled)
 
     async def renew(_: Request, peer: Peer, body: bytes) -> Response:
@@ -195,25 +195,24 @@ def _waiting(
     return runs.waiting(connection, machine, poll.known, now)
 
 
-class _Attempts:
-    """How often each address has tried to enrol in the minute since the first of them, and has not
-    succeeded."""
+class _WrongCodes:
+    """From each address, in the minute since the first of them. Right ones cost nothing: whole
+    racks enrol from behind one address, all at once."""
 
     def __init__(self, control: Control) -> None:
         self._clock = control.clock
         self._began = 0.0
-        self._tried: dict[str, int] = {}
+        self._wrong: dict[str, int] = {}
 
-    def allowed(self, address: str) -> bool:
+    def bearable(self, address: str) -> bool:
+        """Whether one more try from there is looked at."""
         now = self._clock()
         if not 0 <= now - self._began < 60:  # clocks are put back, too
-            self._began, self._tried = now, {}
-        self._tried[address] = self._tried.get(address, 0) + 1
-        return self._tried[address] <= _TRIES_PER_MINUTE
+            self._began, self._wrong = now, {}
+        return self._wrong.get(address, 0) < _WRONG_PER_MINUTE
 
-    def succeeded(self, address: str) -> None:
-        """Whole racks enrol from behind one address: a right code costs no try."""
-        self._tried[address] = self._tried.get(address, 1) - 1
+    def note(self, address: str) -> None:
+        self._wrong[address] = self._wrong.get(address, 0) + 1
 
 
 async def _body(request: Request) -> bytes:
