@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from playwright.sync_api import Page
 from sqlalchemy import select
 
 from hotmend import pairs
@@ -14,7 +15,7 @@ from hotmend.demo.publisher import run
 from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.tables import compliance as table
 from hotmend.server.storage.tables import machines
-from portal import fleet
+from portal import browser, fleet
 from server.conftest import Plane
 
 PROOFS = Path(__file__).parents[2] / "proofs"
@@ -138,6 +139,29 @@ def paths(plane: Plane) -> dict[str, str]:
     if not plane.control.folder.releases():
         del found["function"]
     return found
+
+
+# What a wizard shows before anything is done: the wizard's own page, and a form that was filled in.
+REVIEWS = {
+    "one-time-review": "/portal/settings/one-time",
+    "schedule-review": "/portal/settings/schedule",
+}
+
+
+def opened(page: Page, name: str, path: str) -> int:
+    """As a person gets there; the last status."""
+    status = browser.settled(page, path)
+    if name not in REVIEWS:
+        return status
+    page.locator("[name=machine]").first.check()
+    if name == "schedule-review":
+        page.locator("[name=name]").fill("weekends")
+        page.locator("[name=groups]").fill("shop1")
+    with page.expect_navigation() as done:
+        page.locator("form[method=post] .actions button.first").click()
+    answer = done.value
+    assert answer is not None
+    return answer.status
 
 
 TABS = ("updates", "compliance", "history", "processes", "timeline", "policy")

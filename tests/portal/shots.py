@@ -28,10 +28,10 @@ def main(folder: Path, names: list[str]) -> None:
                         chromium, plane, cookie, language=language, theme=theme, width=width
                     )
                     page = made.new_page()
-                    for name, path in pages.everything(plane).items():
+                    for name, path in {**pages.everything(plane), **pages.REVIEWS}.items():
                         if names and name not in names:
                             continue
-                        status = browser.settled(page, path)
+                        status = pages.opened(page, name, path)
                         shot = folder / f"{name}-{language}-{theme}-{width}.png"
                         page.screenshot(path=shot, full_page=True)
                         wide = page.evaluate("document.documentElement.scrollWidth")

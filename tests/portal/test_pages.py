@@ -29,8 +29,8 @@ def test_axe_finds_nothing_on_any_page(
     said: list[ConsoleMessage] = []
     page.on("console", lambda one: said.append(one))
     found = {}
-    for name, path in pages.everything(fleet).items():
-        status = browser.settled(page, path)
+    for name, path in {**pages.everything(fleet), **pages.REVIEWS}.items():
+        status = pages.opened(page, name, path)
         assert status == (404 if name == "refused" else 200), name
         result = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
         for one in result["violations"]:
@@ -64,8 +64,8 @@ def test_no_page_is_wider_than_a_small_screen(
     made = browser.context(chromium, fleet, browser.session_of(fleet), language=language, width=375)
     page = made.new_page()
     wide = []
-    for name, path in pages.everything(fleet).items():
-        browser.settled(page, path)
+    for name, path in {**pages.everything(fleet), **pages.REVIEWS}.items():
+        pages.opened(page, name, path)
         if page.evaluate("document.documentElement.scrollWidth") > 375:
             wide.append(name)
     made.close()

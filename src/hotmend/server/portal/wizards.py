@@ -45,7 +45,7 @@ def routes(portal: Portal) -> list[BaseRoute]:
             for machine in machines
         ]
         if form.get("step") != "confirmed":
-            return await _review(visit, form, "/portal/settings/one-time", dict(asked))
+            return await _review(visit, form, "/portal/settings/one-time", machines, dict(asked))
         for machine, body in asked:
             await portal.api.call(visit.who, "POST", f"{machine}/installPatches", body)
         return elsewhere("/portal/history?kind=install")
@@ -61,7 +61,7 @@ def routes(portal: Portal) -> list[BaseRoute]:
             shown |= {machine: {"maintenanceConfigurationId": str(place)} for machine in machines}
             shown |= {f"{_group(visit, name)}": scope for name in groups}
             now = await run_in_threadpool(_within, visit, groups, wanted)
-            return await _review(visit, form, "/portal/settings/schedule", shown, now)
+            return await _review(visit, form, "/portal/settings/schedule", machines, shown, now)
         call, name = portal.api.call, place.name
         await call(visit.who, "PUT", _group(visit, place.group), {"location": body["location"]})
         await call(visit.who, "PUT", str(place), body)
@@ -207,6 +207,7 @@ async def _review(
     visit: Visit,
     form: FormData,
     action: str,
+    machines: list[str],
     asked: dict[str, Any],
     scope: list[Candidate] | None = None,
 ) -> Response:
@@ -215,6 +216,9 @@ async def _review(
         visit.draw,
         "review.html",
         action=action,
+        form=form,
+        recurs=recurrence(form) if "repeats" in form else "",
+        machines=[(parsed(one).name, path_of(one)) for one in machines],
         asked=asked,
         scope=[(one, path_of(one.id)) for one in scope[:_SHOWN]] if scope is not None else None,
         found=len(scope or ()),
