@@ -5,12 +5,13 @@ The machine speaks the real wire; nothing runs on it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, delete, select
 
 from client.conftest import answering
 from hotmend.agent.identity import new_request
@@ -18,7 +19,7 @@ from hotmend.agent.link import HttpsLink
 from hotmend.model.agent_messages import Enrol, Facts, Order, ProcessResult, Run, RunKind
 from hotmend.server.identity import first_admin
 from hotmend.server.identity.roles import Role
-from hotmend.server.storage.tables import assignments, principals
+from hotmend.server.storage.tables import assignments, principals, runs
 from portal import browser, pages
 from portal import fleet as simulated
 from server.conftest import Plane, serving
@@ -162,6 +163,8 @@ def test_a_schedule_is_made_after_it_was_looked_at(plane: Plane, chromium: Brows
     page.get_by_label("Time zone").select_option("Europe/Berlin")
     page.locator("[name=repeats]").select_option("Month")
     page.get_by_role("button", name="Review").click()
+    expect(page.locator(".facts")).to_contain_text("1Month Second Tuesday")
+    expect(page.locator(".facts")).to_contain_text("Europe/Berlin")
     path = "resourceGroups/schedules/providers/Microsoft.Maintenance/maintenanceConfigurations"
     assert plane.call("GET", f"{path}/nightly").status == 404
     page.get_by_role("button", name="Create").click()
@@ -169,6 +172,37 @@ def test_a_schedule_is_made_after_it_was_looked_at(plane: Plane, chromium: Brows
     window = plane.call("GET", f"{path}/nightly").body["properties"]["maintenanceWindow"]
     assert (window["recurEvery"], window["timeZone"]) == ("1Month Second Tuesday", "Europe/Berlin")
     made.close()
+
+
+def test_a_one_time_update_is_asked_of_the_chosen_when_it_is_confirmed(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    with serving(tmp_path) as plane:
+        now = plane.clock()
+        plane.control.database.write(lambda c: simulated.fill(c, plane.subscription, 12, now))
+
+        def asked() -> list[tuple[str, str]]:
+            with plane.control.database.reading() as connection:
+                installs = runs.c.kind == RunKind.INSTALL.value
+                found = connection.execute(select(runs).where(installs, runs.c.finished.is_(None)))
+                return [(row.machine, row.request["reboot"]) for row in found]
+
+        made = browser.context(chromium, plane, browser.session_of(plane))
+        page = made.new_page()
+        page.goto("/portal/settings/one-time")
+        chosen = page.locator("[name=machine]")
+        for number in (0, 1):
+            chosen.nth(number).check()
+        page.locator("[name=reboot]").select_option("Never")
+        page.get_by_role("button", name="Review").click()
+        expect(page.locator(".facts")).to_contain_text("Never reboot")
+        expect(page.locator("main li a")).to_have_count(2)
+        assert asked() == []
+        page.get_by_role("button", name="Install").click()
+        expect(page).to_have_url(re.compile("/portal/history"))
+        assert [reboot for _, reboot in asked()] == ["Never", "Never"]
+        assert len({machine for machine, _ in asked()}) == 2
+        made.close()
 
 
 def test_a_dynamic_scope_is_looked_at_before_it_is_made(tmp_path: Path, chromium: Browser) -> None:
