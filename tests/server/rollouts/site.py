@@ -124,7 +124,12 @@ class Site:
 
 @contextlib.contextmanager
 def site(
-    folder: Path, machines: int, racks: int, settings: dict[str, object], **pace: float
+    folder: Path,
+    machines: int,
+    racks: int,
+    settings: dict[str, object],
+    set_size: int = 5,
+    **pace: float,
 ) -> Iterator[Site]:
     """Up, with every machine enrolled. ``pace``: of Task."""
     cluster = folder / "pg"
@@ -141,7 +146,7 @@ def site(
         api = Api(Login(first.base, authority, first.subscription, text, expires))
         place = f"/subscriptions/{first.subscription}/providers/Hotmend.Fleet"
         api.send("PUT", f"{place}/rolloutSettings/default", settings)
-        layout = Layout("racks", ("westeurope", "eastus"), 1.0, 2)
+        layout = Layout("racks", ("westeurope", "eastus"), 1.0, set_size, 2)
         places = population(layout, machines, 1)
         codes = dict(zip((p.name for p in places), shape.make(api, layout, places), strict=True))
         names = list(codes)

@@ -32,9 +32,11 @@ SOON = {"server": 10.0, "database": 30.0, "agents": 30.0}
 @dataclass(frozen=True)
 class Scale:
     """``seeds``: rollouts, one after the other, with ``kills`` each; ``pause_s``: between them, at
-    most; ``poll_s``, ``soak_s``: silence of the killed must not be taken for that of machines."""
+    most; ``poll_s``, ``soak_s``: silence of the killed must not be taken for that of machines.
+    Of each set of ``set_size`` one machine begins when the one before it has proven itself."""
 
     machines: int
+    set_size: int
     racks: int
     seeds: int
     kills: int
@@ -43,8 +45,8 @@ class Scale:
     soak_s: float
 
 
-SMALL = Scale(60, 3, 1, 6, 2.0, 3.0, 12.0)
-LARGE = Scale(10_000, 20, 20, 10, 30.0, 40.0, 120.0)
+SMALL = Scale(60, 5, 3, 1, 6, 2.0, 3.0, 12.0)
+LARGE = Scale(10_000, 2, 20, 20, 10, 12.0, 20.0, 40.0)
 SCALE = LARGE if os.environ.get("HOTMEND_DRILL") == "large" else SMALL
 SCALE = replace(SCALE, seeds=int(os.environ.get("HOTMEND_DRILL_SEEDS", SCALE.seeds)))
 
@@ -66,7 +68,7 @@ def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
     # Not pytest's folder: another session that begins shuts it to PostgreSQL's user.
     with (
         folder_for_all(False) as folder,
-        site(folder, SCALE.machines, SCALE.racks, _settings(), **pace) as made,
+        site(folder, SCALE.machines, SCALE.racks, _settings(), SCALE.set_size, **pace) as made,
     ):
         slowest: dict[str, float] = dict.fromkeys(SOON, 0.0)
         for number in range(SCALE.seeds):
