@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import false, update
+from sqlalchemy import false
 
 from hotmend.fleet import rollout as rules
 from hotmend.fleet.rollout import RolloutState
@@ -37,7 +37,7 @@ def fresh_statements() -> Iterator[None]:
 
 
 def budget(patch: Patch) -> None:
-    patch.setattr(groups, "_BUDGET", update(groups.groups).values(budget=groups.groups.c.size))
+    patch.setattr(groups, "_BUDGET", groups._BUDGET.values(budget=groups.groups.c.size))
 
 
 def domain(patch: Patch) -> None:

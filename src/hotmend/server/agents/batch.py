@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import BigInteger, Connection, Float, bindparam, cast, select, update
 
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.arm import listing
 from hotmend.server.control import Control
 from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.audit import Said
+from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import machines as table
 
 _LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
@@ -27,10 +28,14 @@ _HEARD = (
     .order_by(table.c.id)
     .with_for_update()
 )
+_newest = given().c
 _NOTE = (
     update(table)
-    .where(table.c.id == bindparam("machine"))
-    .values(heard=bindparam("number"), seen=bindparam("now"))
+    .where(table.c.id == _newest.key)
+    .values(
+        heard=cast(_newest.value["number"].as_string(), BigInteger),
+        seen=bindparam("now", type_=Float),
+    )
 )
 
 
@@ -81,10 +86,11 @@ def written(
     ids = sorted({machine for machine, _ in heard})
     last = {row.id: row.heard for row in connection.execute(_HEARD, {"ids": ids})}
     fresh: list[tuple[int, str, Report]] = []
-    newest: dict[str, int] = {}
+    newest: dict[str, dict[str, int]] = {}
     for place, (machine, report) in enumerate(heard):
         if machine in last and report.number > last[machine]:
-            last[machine] = newest[machine] = report.number
+            last[machine] = report.number
+            newest[machine] = {"number": report.number}
             fresh.append((place, machine, report))
     for _, machine, report in fresh:
         if report.facts is not None:
@@ -101,8 +107,7 @@ def written(
     for (place, *_), because in zip(said, becauses, strict=True):
         answers[place] = Reported(not because, because)
     if newest:
-        rows = [{"machine": m, "number": n, "now": now} for m, n in newest.items()]
-        connection.execute(_NOTE, rows)
+        connection.execute(_NOTE, {"rows": newest, "now": now})
     if changed | assessed:
         listing.refresh_agents(connection, sorted(changed | assessed), now)
     return answers

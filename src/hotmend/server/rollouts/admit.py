@@ -49,17 +49,21 @@ def admit(
     )
     started = 0
     for phase in phases:
+        chosen: list[Admitted] = []
         for cell in admission.cells(connection):
-            if started >= free:
-                return started
+            room = free - started - len(chosen)
+            if room <= 0:
+                break
             planned = rollout.phases.get(cell[0], rollout.last_phase)
             if phase not in (CANARIES, planned) or not may_start_in(cell, flying, moment.pairs):
                 continue
-            some = admission.admissible(connection, rollout.id, phase, cell, reach, free - started)
+            some = admission.admissible(connection, rollout.id, phase, cell, reach, room)
             if some:
-                _start(connection, rollout, phase, some, opened, moment)
+                chosen += some
                 flying[cell] = flying.get(cell, 0) + len(some)
-                started += len(some)
+        if chosen:  # groups stand in one cell, so that no cell's answer depends on another's
+            _start(connection, rollout, phase, chosen, opened, moment)
+            started += len(chosen)
     return started
 
 

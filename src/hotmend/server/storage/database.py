@@ -48,6 +48,8 @@ class Database:
             for engine in (self._engine, self._readers):
                 event.listen(engine, "connect", _prepare)
         else:
+            for engine in (self._engine, self._readers):
+                event.listen(engine, "connect", _plan_for_few)
             event.listen(self._readers, "connect", _plan_for_values)
         self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
@@ -141,10 +143,22 @@ def _prepare(connection: Any, _: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
+def _plan_for_few(connection: Any, _: ConnectionPoolEntry) -> None:
+    """PostgreSQL takes a page that an index leads to for four times as dear as the next one of a
+    table, as on a turning disk, and reads all turns for the sake of forty; and it compiles what
+    looks dear, which takes longer than these statements run."""
+    _set(connection, jit="off", plan_cache_mode="force_custom_plan")
+
+
 def _plan_for_values(connection: Any, _: ConnectionPoolEntry) -> None:
     """PostgreSQL takes one plan for all values of a statement that comes often; what searches for
     a word that few machines have would read them all, in the order of their keys."""
+    _set(connection, plan_cache_mode="force_custom_plan")
+
+
+def _set(connection: Any, **settings: str) -> None:
     cursor = connection.cursor()
-    cursor.execute("SET plan_cache_mode = force_custom_plan")
+    for name, value in settings.items():
+        cursor.execute(f"SET {name} = {value}")
     cursor.close()
     connection.commit()

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Update, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, Update, case, func, insert, select, update
 
 from hotmend.fleet.turn import TurnState
+from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import among, groups, machines, turns
 
 HOLDING = tuple(state for state in TurnState if state.holding)
 # A set under five is the exception: one at a time.
 _FIFTH = 5
 
-_of_group = groups.c.key == bindparam("of")
+_of_group = groups.c.key.in_(select(given().c.key))
 _SIZE = (
     update(groups)
     .where(_of_group)
@@ -65,9 +66,9 @@ def count_held(connection: Connection, keys: Iterable[str]) -> None:
 
 
 def _each(connection: Connection, statement: Update, keys: Iterable[str]) -> None:
-    rows = [{"of": key} for key in sorted(set(keys))]
+    rows = dict.fromkeys(sorted(set(keys)))
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(statement, {"rows": rows})
 
 
 def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Float, bindparam, delete, insert, select, update
 
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
 from hotmend.server.storage import groups, turns
+from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import codes, compliance, machines, missing
 from hotmend.server.storage.tables import health as health_table
 
@@ -27,14 +28,20 @@ _NOWHERE = {
 }
 
 
-_of_health = health_table.c.machine == bindparam("of")
-_told = {"told": bindparam("when"), "content": bindparam("what", type_=JSON)}
+_NOW = bindparam("now", type_=Float)
+_said = given().c
 _HEALTH = select(health_table).where(health_table.c.machine.in_(bindparam("ids", expanding=True)))
-_TELL = insert(health_table).values(machine=bindparam("of"), **_told)
-_TELL_AGAIN = update(health_table).where(_of_health).values(**_told)
-_of_machine = update(machines).where(machines.c.id == bindparam("of"))
-_WORD = _of_machine.values(health=bindparam("word"), health_at=bindparam("when"))
-_BAD = _of_machine.values(bad_at=bindparam("when"), bad_because=bindparam("wrong"))
+_TELL = insert(health_table).from_select(
+    ("machine", "told", "content"), select(_said.key, _NOW, _said.value)
+)
+_TELL_AGAIN = (
+    update(health_table)
+    .where(health_table.c.machine == _said.key)
+    .values(told=_NOW, content=_said.value)
+)
+_of_machine = update(machines).where(machines.c.id == _said.key)
+_WORD = _of_machine.values(health=_said.value["word"].as_string(), health_at=_NOW)
+_BAD = _of_machine.values(bad_at=_NOW, bad_because=_said.value["wrong"].as_string())
 
 
 @dataclass(frozen=True)
@@ -143,25 +150,19 @@ def set_health(connection: Connection, said: Sequence[tuple[str, Health]], now: 
     rows = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
     before = {row.machine: msgspec.convert(row.content, Health) for row in rows}
     there = set(before)
-    contents, words = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
-    bad: dict[str, dict[str, Any]] = {}
+    contents, words, bad = (dict[str, dict[str, Any]]() for _ in range(3))
     for machine, health_ in said:
         word, wrong = condition(before.get(machine), health_)
         before[machine] = health_
-        contents[machine] = {"of": machine, "when": now, "what": msgspec.to_builtins(health_)}
-        words[machine] = {"of": machine, "when": now, "word": word.value}
+        contents[machine] = msgspec.to_builtins(health_)
+        words[machine] = {"word": word.value}
         if word is Word.BAD:
-            bad[machine] = {"of": machine, "when": now, "wrong": wrong[:_MOST_BECAUSE]}
-    old = [row for machine, row in contents.items() if machine in there]
-    new = [row for machine, row in contents.items() if machine not in there]
-    for statement, values in (
-        (_TELL_AGAIN, old),
-        (_TELL, new),
-        (_WORD, list(words.values())),
-        (_BAD, list(bad.values())),
-    ):
-        if values:
-            connection.execute(statement, values)
+            bad[machine] = {"wrong": wrong[:_MOST_BECAUSE]}
+    old = {machine: row for machine, row in contents.items() if machine in there}
+    new = {machine: row for machine, row in contents.items() if machine not in there}
+    for statement, rows_ in ((_TELL_AGAIN, old), (_TELL, new), (_WORD, words), (_BAD, bad)):
+        if rows_:
+            connection.execute(statement, {"rows": rows_, "now": now})
 
 
 def health(connection: Connection, machine: str) -> tuple[float, Health] | None:

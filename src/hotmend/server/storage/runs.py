@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
-    JSON,
     Connection,
+    Float,
+    String,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -23,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
+from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import machines, runs
 
 _MOST_IN_A_LIST = 500
@@ -48,13 +51,28 @@ _ended = runs.c.finished.is_not(None) & (runs.c.status != RunStatus.UNKNOWN.valu
 _KNOWN = select(runs.c.id, runs.c.machine, runs.c.kind, _ended.label("ended")).where(
     runs.c.id.in_(bindparam("ids", expanding=True))
 )
+_asked = given().c
+_ASK = insert(runs).from_select(
+    ("id", "machine", "kind", "started_by", "location", "request", "created", "status"),
+    select(
+        _asked.key,
+        _asked.value["machine"].as_string(),
+        _asked.value["kind"].as_string(),
+        bindparam("who", type_=String),
+        _asked.value["location"].as_string(),
+        _asked.value["request"],
+        bindparam("now", type_=Float),
+        literal(RunStatus.IN_PROGRESS.value),
+    ),
+)
+_said = given().c
 _CHANGE = (
     update(runs)
-    .where(runs.c.id == bindparam("of"))
+    .where(runs.c.id == _said.key)
     .values(
-        finished=bindparam("now_finished"),
-        status=bindparam("now_status"),
-        result=bindparam("now_result", type_=JSON),
+        finished=case((_said.value["over"].as_boolean(), bindparam("now", type_=Float))),
+        status=_said.value["status"].as_string(),
+        result=_said.value["result"],
     )
 )
 # Of a run that the machine began by itself.
@@ -89,23 +107,17 @@ def ask_all(
     connection: Connection, asked: Sequence[tuple[str, str, Order]], started_by: str, now: float
 ) -> None:
     """Have each machine carry out its order: (machine, location, order)s."""
-    if asked:
-        connection.execute(
-            insert(runs),
-            [
-                {
-                    "id": order.id,
-                    "machine": machine,
-                    "kind": order.kind.value,
-                    "started_by": started_by,
-                    "location": location,
-                    "request": msgspec.to_builtins(order),
-                    "created": now,
-                    "status": RunStatus.IN_PROGRESS.value,
-                }
-                for machine, location, order in asked
-            ],
-        )
+    rows = {
+        order.id: {
+            "machine": machine,
+            "kind": order.kind.value,
+            "location": location,
+            "request": msgspec.to_builtins(order),
+        }
+        for machine, location, order in asked
+    }
+    if rows:
+        connection.execute(_ASK, {"rows": rows, "who": started_by, "now": now})
 
 
 def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:
@@ -163,20 +175,19 @@ def note_all(connection: Connection, said: Sequence[tuple[str, Run]], now: float
             continue
         answers.append("")
         over = run.finished is not None
-        values = {"finished": now if over else None, "status": run.status.value}
-        values["result"] = msgspec.to_builtins(run)
+        values = {"status": run.status.value, "result": msgspec.to_builtins(run)}
         if run.id in new:
-            new[run.id] |= values
+            new[run.id] |= {**values, "finished": now if over else None}
         elif run.id in known:
-            changed[run.id] = {"of": run.id, **{f"now_{k}": v for k, v in values.items()}}
+            changed[run.id] = {**values, "over": over}
         else:
             new[run.id] = {**_UNASKED, "id": run.id, "machine": machine, "kind": kind, **values}
-            new[run.id] |= {"created": now, "sent": now}
+            new[run.id] |= {"created": now, "sent": now, "finished": now if over else None}
         known[run.id] = (machine, kind, over)
     if new:
         connection.execute(insert(runs), list(new.values()))
     if changed:
-        connection.execute(_CHANGE, list(changed.values()))
+        connection.execute(_CHANGE, {"rows": changed, "now": now})
     return answers
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Float, Row, bindparam, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import ColumnElement, Grouping
 
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.settings import Settings
@@ -18,6 +19,7 @@ from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
+from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import among, machines, runs, turns
 
 GOOD = "good"
@@ -51,12 +53,29 @@ def _failing(which: ColumnElement[bool], failure: Failure, because: Any) -> Any:
 _these = turns.alias("these")
 
 
+class _InSQLite(Grouping[bool]):
+    """A condition for SQLite alone, which changes how it looks and not what it finds."""
+
+    inherit_cache = True
+
+
+@compiles(_InSQLite)
+def _nothing(_: _InSQLite, __: Any, **___: Any) -> str:
+    return "true"
+
+
+@compiles(_InSQLite, "sqlite")
+def _itself(element: _InSQLite, compiler: Any, **words: Any) -> str:
+    return str(compiler.visit_grouping(element, **words))
+
+
 def _is(*states: TurnState) -> ColumnElement[bool]:
     """Found in the index by state, and then each by its key: SQLite, which saw all turns wait when
-    the rollout began, takes no state for rare and would read every turn."""
+    the rollout began, takes no state for rare and would read every turn. PostgreSQL takes them for
+    so rare that it would look for each among all that were found."""
     own = _these.c.rollout == bindparam("of")
     rare = select(_these.c.machine).where(own, among(_these.c.state, states))
-    return among(turns.c.state, states) & turns.c.machine.in_(rare)
+    return among(turns.c.state, states) & _InSQLite(turns.c.machine.in_(rare))
 
 
 def _there(state: TurnState, *more: ColumnElement[bool]) -> Any:
@@ -65,15 +84,16 @@ def _there(state: TurnState, *more: ColumnElement[bool]) -> Any:
 
 _ONE = _OF & (turns.c.machine == bindparam("who"))
 _FIRST = update(turns).where(_ONE).values(phase=CANARIES)
+_told = given()
 _START = (
     update(turns)
-    .where(_ONE)
+    .where(_OF, turns.c.machine == _told.c.key)
     .values(
         **_FRESH,
         state=TurnState.STARTED.value,
         started=_NOW,
-        until=bindparam("begin_by"),
-        run=bindparam("which"),
+        until=_told.c.value["until"].as_float(),
+        run=_told.c.value["run"].as_string(),
         attempts=turns.c.attempts + 1,
     )
 )
@@ -198,19 +218,11 @@ def start(
 ) -> None:
     """They are to begin, each until the time beside it; giving them their orders, by ``run_id``, is
     the caller's."""
-    connection.execute(
-        _START,
-        [
-            {
-                "of": rollout,
-                "who": one.machine,
-                "now": now,
-                "begin_by": until,
-                "which": run_id(rollout, one.machine, one.attempts + 1),
-            }
-            for one, until in admitted
-        ],
-    )
+    told = {
+        one.machine: {"until": until, "run": run_id(rollout, one.machine, one.attempts + 1)}
+        for one, until in admitted
+    }
+    connection.execute(_START, {"of": rollout, "now": now, "rows": told})
     groups.count_held(connection, {one.group for one, _ in admitted})
 
 

@@ -1,0 +1,14 @@
+"""Rows that a statement is given, all in one value: one statement does for all of them what would
+cost both ends a statement for each."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, String, bindparam, column, func
+from sqlalchemy.sql.selectable import TableValuedAlias
+
+
+def given() -> TableValuedAlias:
+    """``rows``, a JSON object, as a table of ``key`` and ``value``; of what both databases have the
+    one function that is called the same in both."""
+    rows = func.json_each(bindparam("rows", type_=JSON))
+    return rows.table_valued(column("key", String), column("value", JSON), name="given")
