@@ -1,9 +1,12 @@
-"""What a tick costs: SQLite finds the few turns in flight without reading all that wait."""
+"""What a tick costs: the few turns in flight are found without reading all that wait, and none is
+looked for among all that were found."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, event, insert, text
 
 from hotmend.fleet.place import Place
@@ -13,11 +16,18 @@ from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import rollouts
 from hotmend.server.storage.database import Database
 from hotmend.server.storage.tables import turns
+from server import postgres
+from server.conftest import new_database
 from server.rollouts.fleet import NOW, Fleet, fleet
 
 WAITING = 3000
 # As the statements were once; the index that tells the states apart is not used.
 PLAIN = "SELECT because FROM turns WHERE rollout = ? AND state IN (?) AND started < ?"
+# For SQLite; PostgreSQL, which expects one of them, looks through all of these for each.
+TWICE = (
+    "SELECT because FROM turns WHERE rollout = 'r' AND state IN ('started') AND machine IN"
+    " (SELECT machine FROM turns AS these WHERE rollout = 'r' AND state IN ('started'))"
+)
 
 
 def test_a_tick_reads_no_table_of_turns_from_end_to_end(tmp_path: Any) -> None:
@@ -31,6 +41,29 @@ def test_a_tick_reads_no_table_of_turns_from_end_to_end(tmp_path: Any) -> None:
         assert not scans, scans
         assert _scans(made.connection, PLAIN, ("r", "started", NOW)), "then nothing is shown here"
     database.close()
+
+
+@pytest.mark.skipif(
+    postgres.programs() is None or os.geteuid() != 0,
+    reason="needs PostgreSQL, and root to run it as its user",
+)
+def test_postgresql_looks_for_no_turn_among_turns(cluster: str) -> None:
+    database = Database(new_database(cluster))
+    database.migrate()
+    with fleet(database) as made:
+        _a_large_rollout(made)
+        plans = _plans(made.connection, _asked_by_a_tick(made))
+        assert len(plans) > 5
+        assert not [plan for plan in plans if " on turns these" in plan]
+        (twice,) = _plans(made.connection, [(TWICE, {})])
+        assert " on turns these" in twice, "then nothing is shown here"
+    database.close()
+
+
+def _plans(connection: Connection, asked: list[tuple[str, Any]]) -> list[str]:
+    """PostgreSQL's, of what was asked."""
+    rows = (connection.exec_driver_sql(f"EXPLAIN {words}", values) for words, values in asked)
+    return ["\n".join(line for (line,) in plan) for plan in rows]
 
 
 def _a_large_rollout(made: Fleet) -> None:
