@@ -44,13 +44,9 @@ class Database:
             self._readers = create_engine(url, pool_pre_ping=True)
         except (ArgumentError, ModuleNotFoundError) as error:
             raise ServerError(f"{url} is no database: {error}") from None
-        if self._engine.dialect.name == "sqlite":
-            for engine in (self._engine, self._readers):
-                event.listen(engine, "connect", _prepare)
-        else:
-            for engine in (self._engine, self._readers):
-                event.listen(engine, "connect", _plan_for_few)
-            event.listen(self._readers, "connect", _plan_for_values)
+        prepare = _prepare_sqlite if self._engine.dialect.name == "sqlite" else _prepare_postgresql
+        for engine in (self._engine, self._readers):
+            event.listen(engine, "connect", prepare)
         self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_all, name="writer", daemon=True)
         self._writer.start()
@@ -136,29 +132,19 @@ class Database:
                 return
 
 
-def _prepare(connection: Any, _: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     for setting in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
 
-def _plan_for_few(connection: Any, _: ConnectionPoolEntry) -> None:
-    """PostgreSQL takes a page that an index leads to for four times as dear as the next one of a
-    table, as on a turning disk, and reads all turns for the sake of forty; and it compiles what
-    looks dear, which takes longer than these statements run."""
-    _set(connection, jit="off", plan_cache_mode="force_custom_plan")
-
-
-def _plan_for_values(connection: Any, _: ConnectionPoolEntry) -> None:
-    """PostgreSQL takes one plan for all values of a statement that comes often; what searches for
-    a word that few machines have would read them all, in the order of their keys."""
-    _set(connection, plan_cache_mode="force_custom_plan")
-
-
-def _set(connection: Any, **settings: str) -> None:
+def _prepare_postgresql(connection: Any, _: ConnectionPoolEntry) -> None:
+    """It takes one plan for all values of a statement that comes often: what searches for a word
+    that few machines have would read them all in the order of their keys, and a tick would read
+    all turns for each cell. And it compiles what looks dear, which takes longer than these run."""
     cursor = connection.cursor()
-    for name, value in settings.items():
-        cursor.execute(f"SET {name} = {value}")
+    for setting in ("plan_cache_mode = force_custom_plan", "jit = off"):
+        cursor.execute(f"SET {setting}")
     cursor.close()
     connection.commit()
