@@ -8,7 +8,8 @@ from sqlalchemy.sql.selectable import TableValuedAlias
 
 
 def given() -> TableValuedAlias:
-    """``rows``, a JSON object, as a table of ``key`` and ``value``; of what both databases have the
-    one function that is called the same in both."""
+    """``rows``, a JSON object, as a table of ``key`` and ``value``: by the one function that is
+    called the same in both databases. PostgreSQL's takes no text with a NUL or half a surrogate
+    pair in it: what people have written goes in by itself."""
     rows = func.json_each(bindparam("rows", type_=JSON))
     return rows.table_valued(column("key", String), column("value", JSON), name="given")

@@ -11,7 +11,6 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Float,
-    String,
     bindparam,
     case,
     delete,
@@ -50,20 +49,6 @@ _SEND = (
 _ended = runs.c.finished.is_not(None) & (runs.c.status != RunStatus.UNKNOWN.value)
 _KNOWN = select(runs.c.id, runs.c.machine, runs.c.kind, _ended.label("ended")).where(
     runs.c.id.in_(bindparam("ids", expanding=True))
-)
-_asked = given().c
-_ASK = insert(runs).from_select(
-    ("id", "machine", "kind", "started_by", "location", "request", "created", "status"),
-    select(
-        _asked.key,
-        _asked.value["machine"].as_string(),
-        _asked.value["kind"].as_string(),
-        bindparam("who", type_=String),
-        _asked.value["location"].as_string(),
-        _asked.value["request"],
-        bindparam("now", type_=Float),
-        literal(RunStatus.IN_PROGRESS.value),
-    ),
 )
 _said = given().c
 _CHANGE = (
@@ -107,17 +92,23 @@ def ask_all(
     connection: Connection, asked: Sequence[tuple[str, str, Order]], started_by: str, now: float
 ) -> None:
     """Have each machine carry out its order: (machine, location, order)s."""
-    rows = {
-        order.id: {
-            "machine": machine,
-            "kind": order.kind.value,
-            "location": location,
-            "request": msgspec.to_builtins(order),
-        }
-        for machine, location, order in asked
-    }
-    if rows:
-        connection.execute(_ASK, {"rows": rows, "who": started_by, "now": now})
+    if asked:
+        connection.execute(
+            insert(runs),
+            [
+                {
+                    "id": order.id,
+                    "machine": machine,
+                    "kind": order.kind.value,
+                    "started_by": started_by,
+                    "location": location,
+                    "request": msgspec.to_builtins(order),
+                    "created": now,
+                    "status": RunStatus.IN_PROGRESS.value,
+                }
+                for machine, location, order in asked
+            ],
+        )
 
 
 def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:
