@@ -80,7 +80,8 @@ def _halted(
         time.sleep(0.05)
     assert seen["fixed"] < seen["halted"], "it was in force"
     assert nginx.processes() == before, "no process was restarted"
-    _eventually(lambda: _runs(plane, rest, "revert") != [], agent)
+    # It is there as soon as it has begun, and says what it did when it has ended.
+    _eventually(lambda: any("patches" in run for run in _runs(plane, rest, "revert")), agent)
     (reverted,) = _runs(plane, rest, "revert")
     (patch,) = [patch for patch in reverted["patches"] if patch["article"] == LIVE]
     outcomes = {p["pid"]: p["outcome"] for p in patch["processes"]}
