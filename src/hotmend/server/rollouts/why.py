@@ -18,9 +18,10 @@ from hotmend.server.rollouts.admit import ON_S, may_start_in
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage import admission, groups, rollouts
 from hotmend.server.storage.admission import Cell
+from hotmend.server.storage.among import among
 from hotmend.server.storage.groups import HOLDING, Group
 from hotmend.server.storage.rollouts import Rollout
-from hotmend.server.storage.tables import among, machines, turns
+from hotmend.server.storage.tables import machines, turns
 
 
 def why(connection: Connection, rollout: Rollout, machine: str, moment: Moment) -> Waiting | None:

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, Integer, Select, and_, bindparam, exists, fun
 
 from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import RunKind
+from hotmend.server.storage.among import among
 from hotmend.server.storage.groups import HOLDING
-from hotmend.server.storage.tables import among, groups, machines, runs, turns
+from hotmend.server.storage.tables import groups, machines, runs, turns
 
 IN_FLIGHT = tuple(state for state in TurnState if state.in_flight)
 Cell = tuple[str, str]

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Update, case, func, insert, select, update
 
 from hotmend.fleet.turn import TurnState
+from hotmend.server.storage.among import among
 from hotmend.server.storage.given import given
-from hotmend.server.storage.tables import among, groups, machines, turns
+from hotmend.server.storage.tables import groups, machines, turns
 
 HOLDING = tuple(state for state in TurnState if state.holding)
 # A set under five is the exception: one at a time.

@@ -28,7 +28,8 @@ from hotmend.fleet.rollout import CANARIES, RolloutState, Standing, Tally
 from hotmend.fleet.settings import Settings, parsed
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Order
-from hotmend.server.storage.tables import among, machines, rollouts, turns
+from hotmend.server.storage.among import among
+from hotmend.server.storage.tables import machines, rollouts, turns
 
 AUTOMATIC, SCHEDULED = "automatic", "scheduled"
 _OF = turns.c.rollout == bindparam("of")

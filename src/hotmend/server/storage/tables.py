@@ -3,9 +3,6 @@ and found by their lower-case ``key``, as Azure's are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -19,9 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    literal_column,
 )
-from sqlalchemy.sql.elements import ColumnElement
 
 metadata = MetaData()
 
@@ -446,9 +441,3 @@ checkpoints = Table(
     Column("time", Float, nullable=False),
     Column("note", String(1024), nullable=False),
 )
-
-
-def among(column: ColumnElement[str], words: Iterable[StrEnum]) -> ColumnElement[bool]:
-    """The column has one of the words, which stand in the statement's text: a list of values that
-    are handed over is written out anew whenever the statement is executed."""
-    return column.in_([literal_column(f"'{word.value}'") for word in words])

@@ -19,8 +19,9 @@ from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
+from hotmend.server.storage.among import among
 from hotmend.server.storage.given import given
-from hotmend.server.storage.tables import among, machines, runs, turns
+from hotmend.server.storage.tables import machines, runs, turns
 
 GOOD = "good"
 _AT_ONCE = 500
