@@ -147,8 +147,8 @@ def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
 def set_health(connection: Connection, said: Sequence[tuple[str, Health]], now: float) -> None:
     """As machines say they are, in their order: whole, and in the word by which the health gate
     goes."""
-    rows = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
-    before = {row.machine: msgspec.convert(row.content, Health) for row in rows}
+    known = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
+    before = {row.machine: msgspec.convert(row.content, Health) for row in known}
     there = set(before)
     contents, words, bad = (dict[str, dict[str, Any]]() for _ in range(3))
     for machine, health_ in said:
@@ -160,9 +160,9 @@ def set_health(connection: Connection, said: Sequence[tuple[str, Health]], now: 
             bad[machine] = {"wrong": wrong[:_MOST_BECAUSE]}
     old = {machine: row for machine, row in contents.items() if machine in there}
     new = {machine: row for machine, row in contents.items() if machine not in there}
-    for statement, rows_ in ((_TELL_AGAIN, old), (_TELL, new), (_WORD, words), (_BAD, bad)):
-        if rows_:
-            connection.execute(statement, {"rows": rows_, "now": now})
+    for statement, rows in ((_TELL_AGAIN, old), (_TELL, new), (_WORD, words), (_BAD, bad)):
+        if rows:
+            connection.execute(statement, {"rows": rows, "now": now})
 
 
 def health(connection: Connection, machine: str) -> tuple[float, Health] | None:
