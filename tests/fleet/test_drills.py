@@ -101,11 +101,20 @@ class Drill:
 
     def standing(self) -> Standing:
         tallies = [
-            Tally(*key, reachable=len(queue), **{n: c[key] for n, c in self.counts.items()})
+            Tally(*key, waiting=len(queue), **{n: c[key] for n, c in self.counts.items()})
             for key, queue in self.waiting.items()
         ]
-        opened = self.opened * 60.0
-        return Standing(self.state, self.phase, LAST_PHASE, opened, 0.0, tallies, self.frozen)
+        here = (key for key, queue in self.waiting.items() if queue and key[0] == self.phase)
+        return Standing(
+            state=self.state,
+            phase=self.phase,
+            last_phase=LAST_PHASE,
+            opened=self.opened * 60.0,
+            released=0.0,
+            tallies=tallies,
+            frozen=self.frozen,
+            reachable=any(owner not in self.frozen for _, owner in here),
+        )
 
 
 def always(chance: random.Random) -> Crashes:

@@ -24,7 +24,9 @@ SETTINGS = Settings()
 
 
 def standing(*tallies: Tally, phase: int = 1, **changed: object) -> Standing:
-    base = Standing(RolloutState.RUNNING, phase, 3, T0, T0, tallies)
+    """Machines that wait in the open phase can be reached, unless told otherwise."""
+    here = [t for t in tallies if t.waiting and t.phase == phase]
+    base = Standing(RolloutState.RUNNING, phase, 3, T0, T0, tallies, reachable=bool(here))
     return replace(base, **changed)  # type: ignore[arg-type]
 
 
@@ -35,7 +37,7 @@ def decide(*tallies: Tally, now: float = T0, phase: int = 1, **changed: object) 
 def owners(failed: list[int], healthy: int = 0, *, phase: int = 1) -> list[Tally]:
     """One tally for each owner, with so many failed and something left to do."""
     return [
-        Tally(phase, f"o{n}", reachable=10, healthy=healthy, failed=count)
+        Tally(phase, f"o{n}", waiting=10, healthy=healthy, failed=count)
         for n, count in enumerate(failed)
     ]
 
@@ -101,7 +103,7 @@ def test_a_late_phase_does_not_hide_behind_healthy_ones_before() -> None:
 
 
 def test_healthy_reports_of_one_owner_do_not_green_light_another() -> None:
-    liar = Tally(1, "liar", reachable=1, healthy=1_000_000)
+    liar = Tally(1, "liar", waiting=1, healthy=1_000_000)
     assert decide(liar, *owners([3], 10)).action is Action.FREEZE
     assert decide(liar, *owners([3, 3], 10)).action is Action.HALT
 
@@ -156,22 +158,22 @@ def done(phase: int = 1, owner: str = "o", **changed: int) -> Tally:
     return replace(Tally(phase, owner, healthy=100), **changed)
 
 
-LATER = Tally(2, "o", reachable=5)
+LATER = Tally(2, "o", waiting=5)
 
 
 def test_the_next_phase_opens_when_this_one_is_done() -> None:
     found = decide(done(), LATER)
     assert found == Decision(Action.PROMOTE, "100 of 100 machines of phase 1 are healthy")
     assert decide(done(in_flight=1), LATER).action is Action.NONE
-    assert decide(done(reachable=1), LATER).action is Action.NONE
-    assert decide(done(waiting=1), LATER).action is Action.PROMOTE
+    assert decide(done(waiting=1), LATER).action is Action.NONE
+    assert decide(done(waiting=1), LATER, reachable=False).action is Action.PROMOTE
     assert decide(done(), LATER, state=RolloutState.PAUSED).action is Action.NONE
     assert decide(done(phase=3), LATER, phase=3).action is Action.NONE
 
 
 def test_machines_that_never_come_to_their_turn_hold_it_up_for_three_days_only() -> None:
-    assert decide(done(reachable=1), LATER, now=T0 + 3 * DAY - 1).action is Action.NONE
-    assert decide(done(reachable=1), LATER, now=T0 + 3 * DAY).action is Action.PROMOTE
+    assert decide(done(waiting=1), LATER, now=T0 + 3 * DAY - 1).action is Action.NONE
+    assert decide(done(waiting=1), LATER, now=T0 + 3 * DAY).action is Action.PROMOTE
     assert decide(done(in_flight=1), LATER, now=T0 + 3 * DAY).action is not Action.PROMOTE
 
 
@@ -185,9 +187,9 @@ def test_a_small_phase_that_mostly_failed_waits_for_people() -> None:
 
 
 def test_the_machines_of_a_frozen_owner_hold_up_nobody() -> None:
-    bad = Tally(1, "bad", reachable=50, failed=9)
+    bad = Tally(1, "bad", waiting=50, failed=9)
     frozen = frozenset({"bad"})
-    assert decide(done(), bad, LATER, frozen=frozen).action is Action.PROMOTE
+    assert decide(done(), bad, LATER, frozen=frozen, reachable=False).action is Action.PROMOTE
 
 
 def test_canaries_are_watched_for_a_day_before_the_first_phase() -> None:
@@ -236,8 +238,8 @@ def test_a_week_before_the_promise_is_broken_it_warns() -> None:
 
 
 def test_a_pace_that_is_too_slow_is_said_early() -> None:
-    slow = done(healthy=100, reachable=400)
+    slow = done(healthy=100, waiting=400)
     assert decide(slow, phase=3, now=T0 + 6 * DAY).action is Action.NONE
     found = decide(slow, phase=3, now=T0 + 8 * DAY)
     assert found.action is Action.WARN and "100 machines in 8 days" in found.sentence
-    assert decide(done(healthy=200, reachable=400), phase=3, now=T0 + 8 * DAY).action is Action.NONE
+    assert decide(done(healthy=200, waiting=400), phase=3, now=T0 + 8 * DAY).action is Action.NONE

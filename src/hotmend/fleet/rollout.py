@@ -52,14 +52,12 @@ class RolloutState(StrEnum):
 
 @dataclass(frozen=True)
 class Tally:
-    """Turns of one owner in one phase. ``reachable``: those waiting whose machine is on and was
-    heard from within ``reachable_s``; ``waiting``: all others that wait. Of the failed, ``again``
-    will be tried again, and ``pardoned`` are those that a person saw when resuming: these very
-    ones, which stop nothing again."""
+    """Turns of one owner in one phase. Of the failed, ``again`` will be tried again, and
+    ``pardoned`` are those that a person saw when resuming: these very ones, which stop nothing
+    again."""
 
     phase: int
     owner: str
-    reachable: int = 0
     waiting: int = 0
     in_flight: int = 0
     healthy: int = 0
@@ -80,15 +78,16 @@ class Tally:
     @property
     def left(self) -> int:
         """Turns that still want a start."""
-        return self.reachable + self.waiting + self.again
+        return self.waiting + self.again
 
 
 @dataclass(frozen=True)
 class Standing:
     """How a rollout stands. ``phase``: the one that is open, since ``opened``; ``last_phase``: the
     highest there is. ``released``: the promise counts from then. Times in seconds of the epoch.
-    ``frozen``: owners whose part is frozen. ``ended``: when the last turn of the open phase came to
-    its end, 0.0 for never."""
+    ``frozen``: owners whose part is frozen. ``reachable``: a machine of another owner waits in the
+    open phase that is on and was heard from within ``reachable_s``. ``ended``: when the last turn
+    of the open phase came to its end, 0.0 for never."""
 
     state: RolloutState
     phase: int
@@ -97,6 +96,7 @@ class Standing:
     released: float
     tallies: Sequence[Tally]
     frozen: frozenset[str] = frozenset()
+    reachable: bool = False
     ended: float = 0.0
 
 
@@ -203,7 +203,7 @@ def _promotion(standing: Standing, settings: Settings, now: float) -> Decision |
     days = (now - standing.opened) / _DAY_S
     if any(t.in_flight for t in here):
         return None
-    if any(t.reachable for t in trusted) and days < settings.phase_most_days:
+    if standing.reachable and days < settings.phase_most_days:
         return None
     healthy, attempted = sum(t.healthy for t in trusted), sum(t.attempted for t in trusted)
     if healthy < settings.healthy_share * attempted:

@@ -301,6 +301,30 @@ def test_the_third_failure_halts_and_freezes_what_has_not_started(database: Data
         assert world.tick() == 0
 
 
+def test_a_machine_that_can_be_reached_holds_up_the_next_phase_unless_its_owner_is_frozen(
+    database: Database,
+) -> None:
+    with fleet(database) as made:
+        of = replace(WEST, group="other")
+        made.rollout("r", phases={"westeurope": 1}, phase=1, last_phase=2)
+        made.turn("r", made.machine("done", WEST), TurnState.HEALTHY)
+        made.turn("r", made.machine("next", of, region="eastus"), phase=2)
+        late = made.machine("late", of, owner="bad", seen=NOW - DAY_S - 1)
+        made.turn("r", late)
+
+        def reachable(*frozen: str, phase: int = 1) -> bool:
+            rollouts.change(made.connection, "r", frozen=frozen, phase=phase)
+            found = rollouts.get(made.connection, "r")
+            assert found is not None
+            return rollouts.standing(made.connection, found, NOW).reachable
+
+        assert not reachable()
+        made.connection.execute(update(machines).where(machines.c.id == late).values(seen=NOW))
+        assert reachable()
+        assert not reachable("bad")
+        assert not reachable(phase=2), "there is no next phase"
+
+
 LIVE = PatchResult(
     *("x=2+hotpatch", "x 2", "2", "Security", InstallationState.INSTALLED),
     processes=(ProcessResult(7, "x", "applied"),),

@@ -63,7 +63,7 @@ def router(control: Control, access: Access) -> APIRouter:
         phases: dict[int, dict[str, int]] = {}
         for tally in standing.tallies:
             row = phases.setdefault(tally.phase, dict.fromkeys(_COUNTS, 0))
-            row["waiting"] += tally.reachable + tally.waiting
+            row["waiting"] += tally.waiting
             row["inFlight"] += tally.in_flight
             row["healthy"] += tally.healthy
             row["failed"] += tally.failed

@@ -42,7 +42,7 @@ def tick(connection: Connection, rollout: Rollout, moment: Moment) -> int:
         return 0
     if rollout.kind == rollouts.AUTOMATIC and any(t.again for t in standing.tallies):
         _try_again(connection, rollout, moment)
-    waiting = {t.phase for t in standing.tallies if t.reachable or t.waiting or t.again}
+    waiting = {t.phase for t in standing.tallies if t.left and t.owner not in rollout.frozen}
     phases = sorted(phase for phase in waiting if phase <= rollout.phase)
     standing = replace(standing, frozen=rollout.frozen)
     return admit(connection, rollout, phases, moment, room(standing, rollout.size, settings))

@@ -46,12 +46,13 @@ _FAILURES = (
     .where(_OF, turns.c.state == TurnState.FAILED.value)
     .group_by(*_KEY)
 )
-_REACHABLE = (
-    select(*_KEY, func.count())
+_REACHABLE = select(
+    select(turns.c.machine)
     .where(_OF, turns.c.state == TurnState.WAITING.value)
     .where(turns.c.phase == bindparam("in_phase"), machines.c.id == turns.c.machine)
+    .where(turns.c.owner.not_in(bindparam("frozen", expanding=True)))
     .where(machines.c.seen >= bindparam("since", type_=Float))
-    .group_by(*_KEY)
+    .exists()
 )
 # By state, since that is how turns can be found, and then each by its key.
 _canaries = turns.alias("canaries")
@@ -208,8 +209,8 @@ def change(connection: Connection, identifier: str, **values: Any) -> None:
 
 
 def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
-    """As ``fleet.rollout`` decides by. Whether machines that wait can be reached is asked only in
-    an open phase with nothing in flight: only there does it matter, and it costs a look at each."""
+    """As ``fleet.rollout`` decides by. Whether a machine that waits can be reached is asked only
+    where that can hold up a next phase: while none can, it costs a look at each."""
     own = {"of": rollout.id}
     counts: dict[tuple[int, str], dict[TurnState, int]] = {}
     for phase, owner, state, count in connection.execute(_COUNTS, own):
@@ -219,10 +220,12 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
         most = {"attempts": rollout.settings.attempts}
         failures = _by_phase_and_owner(connection, _FAILURES, {**own, **most})
     here = [states for (phase, _), states in counts.items() if phase == rollout.phase]
-    reachable: dict[tuple[int, str], tuple[int]] | None = None
-    if not any(state.in_flight for states in here for state in states):
+    reachable = False
+    in_flight = any(state.in_flight for states in here for state in states)
+    if rollout.phase < rollout.last_phase and not in_flight:
         heard = {"in_phase": rollout.phase, "since": now - rollout.settings.reachable_s}
-        reachable = _by_phase_and_owner(connection, _REACHABLE, {**own, **heard})
+        asked = {**own, **heard, "frozen": sorted(rollout.frozen)}
+        reachable = bool(connection.execute(_REACHABLE, asked).scalar_one())
     return Standing(
         state=rollout.state,
         phase=rollout.phase,
@@ -230,10 +233,10 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
         opened=rollout.phase_began,
         released=rollout.created,
         tallies=[
-            _tally(key, states, failures.get(key, (0, 0)), reachable)
-            for key, states in sorted(counts.items())
+            _tally(key, states, failures.get(key, (0, 0))) for key, states in sorted(counts.items())
         ],
         frozen=rollout.frozen,
+        reachable=reachable,
         ended=_last_canary(connection, rollout) if rollout.phase == CANARIES else 0.0,
     )
 
@@ -255,15 +258,11 @@ def _tally(
     key: tuple[int, str],
     states: Mapping[TurnState, int],
     failures: tuple[int, int],
-    reachable: Mapping[tuple[int, str], tuple[int]] | None,
 ) -> Tally:
-    waiting = states.get(TurnState.WAITING, 0)
-    able = waiting if reachable is None else reachable.get(key, (0,))[0]
     return Tally(
         phase=key[0],
         owner=key[1],
-        reachable=able,
-        waiting=waiting - able,
+        waiting=states.get(TurnState.WAITING, 0),
         in_flight=sum(count for state, count in states.items() if state.in_flight),
         healthy=states.get(TurnState.HEALTHY, 0),
         failed=states.get(TurnState.FAILED, 0),
