@@ -11,6 +11,8 @@ from sqlalchemy import Connection, event, insert, text
 
 from hotmend.fleet.place import Place
 from hotmend.fleet.regions import pair_keys
+from hotmend.model.agent_messages import Health, Report, Run, RunKind, RunStatus
+from hotmend.server.agents.batch import written
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import rollouts
@@ -21,6 +23,7 @@ from server.conftest import new_database
 from server.rollouts.fleet import NOW, Fleet, fleet
 
 WAITING = 3000
+LARGE = ("turns", "machines", "runs", "health")
 # As the statements were once; the index that tells the states apart is not used.
 PLAIN = "SELECT because FROM turns WHERE rollout = ? AND state IN (?) AND started < ?"
 # For SQLite; PostgreSQL, which expects one of them, looks through all of these for each.
@@ -40,6 +43,22 @@ def test_a_tick_reads_no_table_of_turns_from_end_to_end(tmp_path: Any) -> None:
         scans = [words for words, values in asked if _scans(made.connection, words, values)]
         assert not scans, scans
         assert _scans(made.connection, PLAIN, ("r", "started", NOW)), "then nothing is shown here"
+    database.close()
+
+
+def test_what_a_machine_says_is_written_without_reading_what_all_have_said(tmp_path: Any) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database.migrate()
+    with fleet(database) as made:
+        made.machine("m", Place("westeurope", "", "set", 0))
+        _asked_by_a_report(made, 1)  # so that there is something when the rollout is made
+        made.rollout("r", phases={"westeurope": 1}, phase=1, last_phase=1)
+        asked = [one for one in _asked_by_a_report(made, 2) if one[0].startswith("UPDATE")]
+        assert {words.split()[1] for words, _ in asked} >= {"runs", "health", "machines"}
+        assert not [words for words, values in asked if _scans(made.connection, words, values)]
+        made.connection.execute(text("ANALYZE"))
+        scans = [words for words, values in asked if _scans(made.connection, words, values)]
+        assert scans, "then nothing is shown here"
     database.close()
 
 
@@ -72,7 +91,7 @@ def _a_large_rollout(made: Fleet) -> None:
     (row,) = made.connection.execute(turns.select()).mappings().all()
     others = [{**row, "machine": f"n{number:05}"} for number in range(WAITING)]
     made.connection.execute(insert(turns), others)
-    made.connection.execute(text("ANALYZE"))
+    made.connection.execute(text("ANALYZE turns"))
 
 
 def _asked_by_a_tick(made: Fleet) -> list[tuple[str, Any]]:
@@ -91,6 +110,21 @@ def _asked_by_a_tick(made: Fleet) -> list[tuple[str, Any]]:
     return asked
 
 
+def _asked_by_a_report(made: Fleet, number: int) -> list[tuple[str, Any]]:
+    asked: list[tuple[str, Any]] = []
+
+    def note(*words: Any) -> None:
+        asked.append((words[2], words[3]))
+
+    event.listen(made.connection, "before_cursor_execute", note)
+    run = Run("run", RunKind.INSTALL, NOW, RunStatus.IN_PROGRESS)
+    (answer,) = written(made.connection, [("m", Report(number, NOW, None, run, Health(NOW)))], NOW)
+    event.remove(made.connection, "before_cursor_execute", note)
+    assert answer.accepted
+    return asked
+
+
 def _scans(connection: Connection, words: str, values: Any) -> bool:
+    """One of ``LARGE``."""
     found = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}", tuple(values))
-    return any(row[3].startswith("SCAN turns") for row in found)
+    return any(row[3].startswith(f"SCAN {table}") for row in found for table in LARGE)
