@@ -9,7 +9,6 @@ import asyncio
 import base64
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, insert, select
@@ -36,7 +35,7 @@ class Checkpoints:
         self._origin = origin
         self._clock = clock
         self._newest: Note | None = None
-        self._proof = lru_cache(_KNOWN_PROOFS)(self._looked_up)
+        self._proofs: dict[tuple[int, int], asyncio.Future[tuple[str, ...]]] = {}
 
     @property
     def public(self) -> bytes:
@@ -74,10 +73,26 @@ class Checkpoints:
         if newest is None or newest.checkpoint.size == size:
             return "", ()
         try:
-            proof = await asyncio.to_thread(self._proof, size, newest.checkpoint.size)
+            proof = await self._proof(size, newest.checkpoint.size)
         except ServerError:
             proof = ()  # which is none, and will be taken for what it is
         return newest.text(), proof
+
+    async def _proof(self, first: int, second: int) -> tuple[str, ...]:
+        """Looked up once, however many ask: agents come by the thousand and remember the same, and
+        a thread for each would take its turn with all others."""
+        sizes = (first, second)
+        found = self._proofs.get(sizes)
+        if found is None:
+            found = asyncio.ensure_future(asyncio.to_thread(self._looked_up, first, second))
+            self._proofs[sizes] = found
+            if len(self._proofs) > _KNOWN_PROOFS:
+                del self._proofs[next(iter(self._proofs))]
+        try:
+            return await asyncio.shield(found)  # who asked first may have hung up
+        except SQLAlchemyError:
+            self._proofs.pop(sizes, None)
+            raise
 
     def _read(self) -> Note | None:
         with self._database.reading() as connection:

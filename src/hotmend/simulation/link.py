@@ -58,17 +58,28 @@ class Link:
         answer: T = decoded(json.loads(data), kind)
         return answer
 
+    async def open(self) -> None:
+        """Now, and not when it is needed. Raises LinkError."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                await self._open()
+        except (OSError, TimeoutError) as error:
+            raise LinkError(f"{self._host}:{self._port}: {error or type(error).__name__}") from None
+
     def close(self) -> None:
         """The next question opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
-    async def _ask(self, what: str, body: bytes) -> tuple[int, bytes]:
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port, ssl=self._tls)
             self._state = h11.Connection(h11.CLIENT)
-        reader, writer = self._streams
+        return self._streams
+
+    async def _ask(self, what: str, body: bytes) -> tuple[int, bytes]:
+        reader, writer = await self._open()
         head = [
             ("Host", f"{self._host}:{self._port}"),
             ("Content-Type", "application/json"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -90,6 +91,7 @@ class Disk:
 class Rack:
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._gate, self._enrolling = asyncio.Semaphore(_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
         self._disk = Disk(Path(task.disk))
         self._machines = {name: Machine(name) for name in task.machines}
         for line in self._disk.lines:
@@ -104,22 +106,23 @@ class Rack:
     async def run(self) -> None:
         """For ever."""
         SSLProtocol.max_size = 16 << 10
-        gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for machine in self._machines.values():
-                group.create_task(self._live(machine, gate))
+                group.create_task(self._live(machine))
 
-    async def _live(self, machine: Machine, gate: asyncio.Semaphore) -> None:
+    async def _live(self, machine: Machine) -> None:
         if not machine.identity:
-            async with gate:
+            async with self._enrolling:
                 await self._enrol(machine)
-        await self._hear(machine, _Wire(self._task, machine))
+        await self._hear(machine, _Wire(self._task, machine, self._gate))
 
     async def _enrol(self, machine: Machine) -> None:
         key, request = new_request(machine.name)
         facts = Facts(machine.name, "debian", "12", "simulated", "rack", time.time())
         message = Enrol(self._task.machines[machine.name], request.decode(), facts, simulated=True)
-        enrolled = await _Wire(self._task, machine).ask("enrol", message, Enrolled)
+        wire = _Wire(self._task, machine, self._gate)
+        enrolled = await wire.ask("enrol", message, Enrolled)
+        wire.close()
         machine.identity = key.decode() + enrolled.certificate
         self._disk.write(machine.name, "enrolled", identity=machine.identity)
 
@@ -151,24 +154,26 @@ class Rack:
 
 
 class _Wire:
-    """Asks until somebody answers, the next server each time."""
+    """Asks until somebody answers, the next server each time. ``gate``: of those that connect, few
+    at once do, so that the first are through before the last begin."""
 
-    def __init__(self, task: Task, machine: Machine) -> None:
+    def __init__(self, task: Task, machine: Machine, gate: asyncio.Semaphore) -> None:
         self._task = task
-        self._machine = machine
         self._at = random.randrange(len(task.servers))
+        self._gate = gate
+        self._tls = context(task.authority, machine.identity.encode())
         self._link: Link | None = None
 
     async def ask(self, what: str, message: Any, kind: type[Any], wait_s: float = 0.0) -> Any:
         back_off = 0.1
         while True:
             try:
-                self._link = self._link or self._new()
+                if self._link is None:
+                    self._link = await self._new()
                 return await self._link.ask(what, message, kind, wait_s)
             except (LinkError, RefusedByServer):
-                if self._link is not None:
-                    self._link.close()
-                self._link, self._at = None, self._at + 1
+                self.close()
+                self._at += 1
                 await asyncio.sleep(random.uniform(0, back_off))
                 back_off = min(back_off * 2, _LONGEST_BACK_OFF_S)
 
@@ -182,11 +187,19 @@ class _Wire:
             if answer.accepted or run is None or "ended" in answer.because:
                 return
 
-    def _new(self) -> Link:
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+
+    async def _new(self) -> Link:
         address = urlsplit(self._task.servers[self._at % len(self._task.servers)])
-        tls = context(self._task.authority, self._machine.identity.encode())
-        return Link(address.hostname or "", address.port or 443, tls)
+        link = Link(address.hostname or "", address.port or 443, self._tls)
+        async with self._gate:
+            await link.open()
+        return link
 
 
 if __name__ == "__main__":
+    os.nice(10)  # it stands for machines elsewhere, which take nothing from the servers
     asyncio.run(Rack(Task(**json.loads(sys.stdin.readline()))).run())

@@ -37,6 +37,7 @@ class Rack:
         self.task = task
         self.disk = Path(task.disk)
         self._process: subprocess.Popen[bytes] | None = None
+        self._read, self._lines = 0, list[dict[str, Any]]()
 
     def start(self) -> None:
         log = self.disk.with_suffix(".log").open("ab")
@@ -58,12 +59,15 @@ class Rack:
         return bool({line["order"] for line in applied} - {line["order"] for line in said})
 
     def lines(self, what: str) -> list[dict[str, Any]]:
-        """Whole ones; a killed process leaves a last one that may not be."""
-        if not self.disk.exists():
-            return []
-        lines = self.disk.read_text().splitlines(keepends=True)
-        found = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [line for line in found if line["what"] == what]
+        """Whole ones; a killed process leaves a last one that may not be. Each is read once."""
+        if self.disk.exists():
+            with self.disk.open("rb") as file:
+                file.seek(self._read)
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._read += len(line)
+                        self._lines.append(json.loads(line))
+        return [line for line in self._lines if line["what"] == what]
 
 
 @dataclass
