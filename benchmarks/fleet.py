@@ -42,7 +42,7 @@ from hotmend.model.agent_messages import (
     RunStatus,
     Selection,
 )
-from hotmend.server.agents.batch import written
+from hotmend.server.agents.reports import written
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import groups, rollouts, runs

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, insert, text
 from hotmend.fleet.place import Place
 from hotmend.fleet.regions import pair_keys
 from hotmend.model.agent_messages import Health, Report, Run, RunKind, RunStatus
-from hotmend.server.agents.batch import written
+from hotmend.server.agents.reports import written
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import rollouts

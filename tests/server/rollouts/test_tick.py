@@ -82,7 +82,7 @@ class World:
 
     def fetches(self, machine: str) -> None:
         """Its agent comes for its order."""
-        assert len(runs.waiting(self.connection, machine, (), self.fleet.now)) == 1
+        assert len(runs.waiting_of(self.connection, {machine: ()}, self.fleet.now)[machine]) == 1
 
     def rollout_with(self, *, phase: int, **written: Any) -> None:
         """It is in that phase, and so are its machines, under these settings."""
@@ -249,7 +249,7 @@ def test_an_order_that_nobody_came_for_ends_with_the_window_and_the_machine_goes
     assert (world.states["m0"], world.states["m5"]) == ("failed", "started"), "m5 may be at it"
     assert runs.busy(world.connection, "m0") is None
     assert runs.busy(world.connection, "m5") is not None
-    assert runs.waiting(world.connection, "m0", (), world.fleet.now) == []
+    assert runs.waiting_of(world.connection, {"m0": ()}, world.fleet.now) == {"m0": []}
     world.ends("m5")
     world.fleet.now += 16 * 3600
     world.tick()
@@ -371,7 +371,8 @@ def test_a_halted_rollout_takes_back_what_it_applied_once(
         assert orders() == dict.fromkeys(told, ("x=2+hotpatch",))
         assert {m for m in ("m0", "m5") if world.states[m] == "failed"} == told
         assert world.tick() == 0 and len(orders()) == len(told), "once"
-        assert all(runs.waiting(world.connection, m, (), world.fleet.now) for m in told)
+        for machine in told:
+            world.fetches(machine)
         entries = [e for e in audit.entries(world.connection) if e.subject == "r"]
         said = [e.details["turns"] for e in entries if e.what == "turns reverted"]
         assert {row["machine"] for rows in said for row in rows} == told

@@ -22,21 +22,22 @@ from starlette.routing import BaseRoute, Route
 from hotmend.model.agent_messages import (
     Enrol,
     Enrolled,
-    Order,
     Poll,
     Polled,
     Renew,
     Renewed,
     Report,
 )
-from hotmend.server.agents.batch import ReportBatch
+from hotmend.server.agents import polls
+from hotmend.server.agents.batch import Batch
+from hotmend.server.agents.reports import written
 from hotmend.server.arm import listing
 from hotmend.server.arm.machine_support import CONNECTED
 from hotmend.server.certificates import agent_certificate
 from hotmend.server.control import Control
 from hotmend.server.errors import ServerError
 from hotmend.server.resource_id import ResourceId, parsed
-from hotmend.server.storage import audit, machines, resources, runs, standing
+from hotmend.server.storage import audit, machines, resources, standing
 from hotmend.server.tls import Peer, peer_of
 
 _LONGEST_WAIT_S = 60.0
@@ -57,7 +58,8 @@ def routes(control: Control) -> list[BaseRoute]:
     report = msgspec.json.Decoder(Report)
     poll = msgspec.json.Decoder(Poll)
     wrong = _WrongCodes(control)
-    batch = ReportBatch(control)
+    polled = Batch(control, polls.answered)
+    reported = Batch(control, written)
 
     async def enrol(request: Request) -> Response:
         message = _decoded(msgspec.json.Decoder(Enrol), await _body(request))
@@ -91,16 +93,13 @@ def routes(control: Control) -> list[BaseRoute]:
         message = _decoded(poll, body)
         if message is None or not 0 <= message.log_size < _MOST_NUMBER:
             return _no(400, "this is not a poll")
-        found = await asyncio.wrap_future(
-            control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
-        )
+        found = await polled.add((peer.machine, message))
         if found is None:
             return _no(403, "this machine has been removed; enrol it again")
         if not found and message.wait_s > 0:
-            await control.orders.wait(peer.machine, min(message.wait_s, _LONGEST_WAIT_S))
-            found = await asyncio.wrap_future(
-                control.database.submit(lambda c: _waiting(control, c, peer.machine, message))
-            )
+            wait_s = min(message.wait_s, _LONGEST_WAIT_S)
+            if await control.orders.wait(peer.machine, wait_s):
+                found = await polled.add((peer.machine, message))
         note, proof = await control.log.news(message.log_size)
         return _yes(Polled(tuple(found or ()), control.releases(), note, proof))
 
@@ -108,7 +107,7 @@ def routes(control: Control) -> list[BaseRoute]:
         message = _decoded(report, body)
         if message is None or not _sound(message):
             return _no(400, "this is not a report")
-        return _yes(await batch.add(peer.machine, message))
+        return _yes(await reported.add((peer.machine, message)))
 
     def known(handler: _Handler) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
@@ -183,16 +182,6 @@ def _make_resource(
     }
     body = {"location": location, "properties": properties_of_machine}
     resources.put(connection, identifier, body, now)
-
-
-def _waiting(
-    control: Control, connection: Connection, machine: str, poll: Poll
-) -> list[Order] | None:
-    """None for a machine that is not there any more."""
-    now = control.clock()
-    if not machines.seen(connection, machine, now):
-        return None
-    return runs.waiting(connection, machine, poll.known, now)
 
 
 class _WrongCodes:

@@ -24,13 +24,14 @@ class Waiting:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._nudge.set)
 
-    async def wait(self, machine: str, seconds: float) -> None:
-        """Until there is an order for ``machine``, or the time is up."""
+    async def wait(self, machine: str, seconds: float) -> bool:
+        """Until there is an order for ``machine``, which is True, or the time is up."""
         event = asyncio.Event()
         self._held.setdefault(machine, set()).add(event)
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), seconds)
+            return await asyncio.wait_for(event.wait(), seconds)
+        except TimeoutError:
+            return False
         finally:
             held = self._held[machine]
             held.discard(event)

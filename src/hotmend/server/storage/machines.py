@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ _TELL_AGAIN = (
 )
 _of_machine = update(machines).where(machines.c.id == _said.key)
 _WORD = _of_machine.values(health=_said.value["word"].as_string(), health_at=_NOW)
+_SEEN = _of_machine.values(seen=_NOW).returning(machines.c.id)
 _BAD = _of_machine.values(bad_at=_NOW, bad_because=_said.value["wrong"].as_string())
 
 
@@ -129,10 +130,10 @@ def several(connection: Connection, identifiers: Sequence[str]) -> list[Machine]
     return [machine for machine in found if machine is not None]
 
 
-def seen(connection: Connection, machine: str, now: float) -> bool:
-    """It spoke; False for one that was removed."""
-    done = connection.execute(update(machines).where(machines.c.id == machine).values(seen=now))
-    return bool(done.rowcount)
+def seen(connection: Connection, spoke: Iterable[str], now: float) -> set[str]:
+    """Machines ``spoke``, by their ids; those of them that were not removed."""
+    rows = dict.fromkeys(sorted(spoke))
+    return set(connection.execute(_SEEN, {"rows": rows, "now": now}).scalars())
 
 
 def set_facts(connection: Connection, machine: str, facts: Facts) -> None:

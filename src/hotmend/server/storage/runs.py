@@ -111,16 +111,12 @@ def ask_all(
         )
 
 
-def waiting(connection: Connection, machine: str, known: Sequence[str], now: float) -> list[Order]:
-    """Orders that ``machine`` has not ended and does not know, in the order in which they were
-    asked for. An answer may be lost: what was sent once is sent again."""
-    return waiting_of(connection, {machine: known}, now)[machine]
-
-
 def waiting_of(
     connection: Connection, known: Mapping[str, Sequence[str]], now: float
 ) -> dict[str, list[Order]]:
-    """As ``waiting``, of each machine by what it knows."""
+    """Orders of machines, by what each of them knows: those that it has not ended and does not
+    know, in the order in which they were asked for. An answer may be lost: what was sent once is
+    sent again."""
     orders: dict[str, list[Order]] = {machine: [] for machine in known}
     new: list[str] = []
     for row in connection.execute(_WAITING, {"machines": list(known)}):

@@ -21,7 +21,7 @@ from sqlalchemy.pool import StaticPool
 
 from hotmend.fleet.settings import parsed
 from hotmend.model.agent_messages import Order, Report
-from hotmend.server.agents.batch import written
+from hotmend.server.agents.reports import written
 from hotmend.server.control import Control
 from hotmend.server.rollouts.keeping import Keeping
 from hotmend.server.rollouts.releases import Published
