@@ -15,7 +15,6 @@ tick         with nothing to start, and all groups with room: the only window th
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import statistics
 import tempfile
@@ -50,6 +49,7 @@ from hotmend.server.storage.database import Database
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines
 from hotmend.server.storage.tables import rollouts as rollout_table
+from spent import cpu
 
 MIDNIGHT = 1_767_225_600.0
 SETTINGS = {"window_opens": "00:00", "window_closes": "23:59", "canary_bake_s": 0}
@@ -268,18 +268,7 @@ def _row(name: str, size: int, result: Result) -> str:
 
 def _cpu(cluster: int | None) -> float:
     """Seconds, of this process and of a PostgreSQL with all its children."""
-    used = time.process_time()
-    if cluster is None:
-        return used
-    tick = os.sysconf("SC_CLK_TCK")
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(text[1]) == cluster or int(path.parent.name) == cluster:
-            used += sum(map(int, text[11:13])) / tick
-    return used
+    return time.process_time() + (cpu(cluster) if cluster is not None else 0.0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,11 @@ from hotmend.client.api import Api, token
 from hotmend.client.login import Login
 from hotmend.demo.control_plane import ControlPlane
 from hotmend.demo.server import free_port
+from hotmend.release import draft
+from hotmend.release.classification import Classification
+from hotmend.release.draft import Draft
+from hotmend.release.parity import Update
+from hotmend.release.release import Month
 from hotmend.simulation import shape
 from hotmend.simulation.population import Layout, population
 from server import postgres
@@ -87,10 +92,32 @@ class Site:
         with self.engine.connect() as connection:
             return list(connection.execute(sqlalchemy.text(statement), values))
 
+    def publish(self, number: int) -> str:
+        """A release, as the repository's folder has it: the server looks at no signatures, agents
+        do. Its name."""
+        month = f"{2026 + number // 12}-{number % 12 + 1:02}"
+        update = Update(
+            "rack-lib", "1", "2", Classification.SECURITY, ("CVE-1",), True, "x.hotpatch"
+        )
+        targets = self.planes[0].data / "repository" / "targets"
+        targets.mkdir(parents=True, exist_ok=True)
+        text = draft.encode(Draft(f"{month} for tests", Month.parse(month), (update,)))
+        (targets / f"0123.{month}-release.json").write_text(text)
+        return f"{month}-release.json"
+
+    def state(self, name: str) -> str:
+        """Of its rollout; "" before there is one."""
+        found = self.ask("SELECT state FROM rollouts WHERE name = :n", n=name)
+        return found[0][0] if found else ""
+
+    @property
+    def cluster_pid(self) -> int:
+        """Of the database's first process."""
+        return int((self.cluster / "data/postmaster.pid").read_text().split()[0])
+
     def kill_database(self) -> None:
         """Its first process, at once; it is started again as a supervisor would."""
-        pid = int((self.cluster / "data/postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
+        os.kill(self.cluster_pid, signal.SIGKILL)
         entry = pwd.getpwnam("postgres")
         found = postgres.programs()
         assert found is not None

@@ -16,11 +16,6 @@ from pathlib import Path
 import pytest
 
 from hotmend.demo.story import folder_for_all
-from hotmend.release import draft
-from hotmend.release.classification import Classification
-from hotmend.release.draft import Draft
-from hotmend.release.parity import Update
-from hotmend.release.release import Month
 from server import postgres
 from server.rollouts.site import Site, site
 
@@ -76,15 +71,15 @@ def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
             seed = first + number
             print(f"seed {seed}")
             chance = random.Random(seed)
-            name = _publish(made, number)
-            _until(lambda name=name: bool(_state(made, name)), 30)
+            name = made.publish(number)
+            _until(lambda name=name: bool(made.state(name)), 30)
             for what in _victims(chance):
                 time.sleep(chance.uniform(0.5, SCALE.pause_s))
-                assert _state(made, name) == "running", f"it was over before {what} was killed"
+                assert made.state(name) == "running", f"it was over before {what} was killed"
                 slowest[what] = max(slowest[what], _killed(made, what, chance))
             rounds_s = SCALE.set_size * (SCALE.soak_s + SCALE.poll_s + pace["install_s"])
             enough_s = 60 + rounds_s + SCALE.machines / 5
-            _until(lambda name=name: _state(made, name) == "finished", enough_s)
+            _until(lambda name=name: made.state(name) == "finished", enough_s)
             _nothing_lost_or_doubled(made, number + 1)
         print({what: f"{seconds:.1f} s" for what, seconds in slowest.items()})
         for what, seconds in slowest.items():
@@ -94,7 +89,7 @@ def test_nothing_is_lost_and_nothing_done_twice_whoever_is_killed() -> None:
 def test_an_agent_that_forgets_what_it_did_does_it_twice_and_is_found_out() -> None:
     pace = {"poll_s": 3.0, "install_s": 3.0, "forgets": True}
     with folder_for_all(False) as folder, site(folder, 2, 1, _settings(), **pace) as made:
-        _publish(made, 0)
+        made.publish(0)
         _kill_midway(made, random.Random(0))
         _until(lambda: 2 in _applied(made).values(), 60)
         with pytest.raises(AssertionError, match="an order was carried out twice"):
@@ -164,23 +159,6 @@ def _victims(chance: random.Random) -> list[str]:
     victims = [kinds[number % len(kinds)] for number in range(SCALE.kills)]
     chance.shuffle(victims)
     return victims
-
-
-def _publish(made: Site, number: int) -> str:
-    """A release, as the repository's folder has it: the server looks at no signatures, agents do.
-    Its name."""
-    month = f"{2026 + number // 12}-{number % 12 + 1:02}"
-    update = Update("rack-lib", "1", "2", Classification.SECURITY, ("CVE-1",), True, "x.hotpatch")
-    targets = made.planes[0].data / "repository" / "targets"
-    targets.mkdir(parents=True, exist_ok=True)
-    text = draft.encode(Draft(f"{month} for tests", Month.parse(month), (update,)))
-    (targets / f"0123.{month}-release.json").write_text(text)
-    return f"{month}-release.json"
-
-
-def _state(made: Site, name: str) -> str:
-    found = made.ask("SELECT state FROM rollouts WHERE name = :n", n=name)
-    return found[0][0] if found else ""
 
 
 def _settings() -> dict[str, object]:
