@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Connection, Float, bindparam, cast, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.arm import listing
 from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.audit import Said
-from hotmend.server.storage.given import given
 from hotmend.server.storage.tables import machines as table
 
 _LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
@@ -23,15 +22,6 @@ _HEARD = (
     .order_by(table.c.id)
     .with_for_update()
 )
-_newest = given().c
-_NOTE = (
-    update(table)
-    .where(table.c.id == _newest.key)
-    .values(
-        heard=cast(_newest.value["number"].as_string(), BigInteger),
-        seen=bindparam("now", type_=Float),
-    )
-)
 
 
 def written(
@@ -41,18 +31,17 @@ def written(
     ids = sorted({machine for machine, _ in heard})
     last = {row.id: row.heard for row in connection.execute(_HEARD, {"ids": ids})}
     fresh: list[tuple[int, str, Report]] = []
-    newest: dict[str, dict[str, int]] = {}
+    newest: dict[str, int] = {}
     for place, (machine, report) in enumerate(heard):
         if machine in last and report.number > last[machine]:
             last[machine] = report.number
-            newest[machine] = {"number": report.number}
+            newest[machine] = report.number
             fresh.append((place, machine, report))
     for _, machine, report in fresh:
         if report.facts is not None:
             machines.set_facts(connection, machine, report.facts)
     told = [(machine, report.health) for _, machine, report in fresh if report.health is not None]
-    if told:
-        machines.set_health(connection, told, now)
+    machines.heard(connection, newest, told, now)
     changed = {machine for _, machine, report in fresh if report.facts is not None}
     answers = [_LATE] * len(heard)
     for place, *_ in fresh:
@@ -61,8 +50,6 @@ def written(
     becauses, assessed = _noted(connection, said, now)
     for (place, *_), because in zip(said, becauses, strict=True):
         answers[place] = Reported(not because, because)
-    if newest:
-        connection.execute(_NOTE, {"rows": newest, "now": now})
     if changed | assessed:
         listing.refresh_agents(connection, sorted(changed | assessed), now)
     return answers

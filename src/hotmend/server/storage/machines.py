@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Float, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Float,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
@@ -40,9 +52,16 @@ _TELL_AGAIN = (
     .values(told=_NOW, content=_said.value)
 )
 _of_machine = update(machines).where(machines.c.id == _said.key)
-_WORD = _of_machine.values(health=_said.value["word"].as_string(), health_at=_NOW)
 _SEEN = _of_machine.values(seen=_NOW).returning(machines.c.id)
-_BAD = _of_machine.values(bad_at=_NOW, bad_because=_said.value["wrong"].as_string())
+_word, _wrong = _said.value["word"].as_string(), _said.value["wrong"].as_string()
+_HEARD = _of_machine.values(
+    heard=cast(_said.value["number"].as_string(), BigInteger),
+    seen=_NOW,
+    health=func.coalesce(_word, machines.c.health),
+    health_at=case((_word.is_not(None), _NOW), else_=machines.c.health_at),
+    bad_at=case((_wrong.is_not(None), _NOW), else_=machines.c.bad_at),
+    bad_because=func.coalesce(_wrong, machines.c.bad_because),
+)
 
 
 @dataclass(frozen=True)
@@ -145,25 +164,43 @@ def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
     )
 
 
-def set_health(connection: Connection, said: Sequence[tuple[str, Health]], now: float) -> None:
-    """As machines say they are, in their order: whole, and in the word by which the health gate
-    goes."""
+def heard(
+    connection: Connection,
+    reports: Mapping[str, int],
+    said: Sequence[tuple[str, Health]],
+    now: float,
+) -> None:
+    """Machines reported, each up to that number, and some of them how they are: that is kept, and
+    in the machine's row the word by which the health gate goes."""
+    rows: dict[str, dict[str, Any]] = {m: {"number": number} for m, number in reports.items()}
+    for machine, word in (_told(connection, said, now) if said else {}).items():
+        rows[machine] |= word
+    if rows:
+        connection.execute(_HEARD, {"rows": rows, "now": now})
+
+
+def _told(
+    connection: Connection, said: Sequence[tuple[str, Health]], now: float
+) -> dict[str, dict[str, str]]:
+    """Keep how machines say they are, in their order; for each the ``word``, and what is ``wrong``
+    where something is."""
     known = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
     before = {row.machine: msgspec.convert(row.content, Health) for row in known}
     there = set(before)
-    contents, words, bad = (dict[str, dict[str, Any]]() for _ in range(3))
+    contents, words = (dict[str, dict[str, Any]]() for _ in range(2))
     for machine, health_ in said:
         word, wrong = condition(before.get(machine), health_)
         before[machine] = health_
         contents[machine] = msgspec.to_builtins(health_)
-        words[machine] = {"word": word.value}
+        words[machine] = words.get(machine, {}) | {"word": word.value}
         if word is Word.BAD:
-            bad[machine] = {"wrong": wrong[:_MOST_BECAUSE]}
+            words[machine]["wrong"] = wrong[:_MOST_BECAUSE]
     old = {machine: row for machine, row in contents.items() if machine in there}
     new = {machine: row for machine, row in contents.items() if machine not in there}
-    for statement, rows in ((_TELL_AGAIN, old), (_TELL, new), (_WORD, words), (_BAD, bad)):
+    for statement, rows in ((_TELL_AGAIN, old), (_TELL, new)):
         if rows:
             connection.execute(statement, {"rows": rows, "now": now})
+    return words
 
 
 def health(connection: Connection, machine: str) -> tuple[float, Health] | None:
