@@ -53,8 +53,9 @@ def test_what_a_machine_says_is_written_without_reading_what_all_have_said(tmp_p
         made.machine("m", Place("westeurope", "", "set", 0))
         _asked_by_a_report(made, 1)  # so that there is something when the rollout is made
         made.rollout("r", phases={"westeurope": 1}, phase=1, last_phase=1)
-        asked = [one for one in _asked_by_a_report(made, 2) if one[0].startswith("UPDATE")]
-        assert {words.split()[1] for words, _ in asked} >= {"runs", "health", "machines"}
+        asked = _asked_by_a_report(made, 2)
+        updates = {words.split()[1] for words, _ in asked if words.startswith("UPDATE")}
+        assert updates >= {"runs", "health", "machines"}
         assert not [words for words, values in asked if _scans(made.connection, words, values)]
         made.connection.execute(text("ANALYZE"))
         scans = [words for words, values in asked if _scans(made.connection, words, values)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from hotmend.model.agent_messages import Report, Reported, Run
 from hotmend.server.arm import listing
 from hotmend.server.storage import audit, compliance, machines, runs
 from hotmend.server.storage.audit import Said
+from hotmend.server.storage.given import is_given, keys
 from hotmend.server.storage.tables import machines as table
 
 _LATE = Reported(False, "it is not newer than the last report, or the machine was removed")
@@ -18,7 +19,7 @@ _TAKEN = Reported(True)
 # The machines of a batch, locked where the database can: another replica may hear them, too.
 _HEARD = (
     select(table.c.id, table.c.heard)
-    .where(table.c.id.in_(bindparam("ids", expanding=True)))
+    .where(is_given(table.c.id))
     .order_by(table.c.id)
     .with_for_update()
 )
@@ -28,8 +29,8 @@ def written(
     connection: Connection, heard: Sequence[tuple[str, Report]], now: float
 ) -> list[Reported]:
     """Answers to (machine, report)s, in their order: a few statements for all of them."""
-    ids = sorted({machine for machine, _ in heard})
-    last = {row.id: row.heard for row in connection.execute(_HEARD, {"ids": ids})}
+    found = connection.execute(_HEARD, keys({machine for machine, _ in heard}))
+    last = {row.id: row.heard for row in found}
     fresh: list[tuple[int, str, Report]] = []
     newest: dict[str, int] = {}
     for place, (machine, report) in enumerate(heard):

@@ -6,21 +6,21 @@ transaction; nothing is added up, so nothing drifts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Update, case, func, insert, select, update
 
 from hotmend.fleet.turn import TurnState
 from hotmend.server.storage.among import among
-from hotmend.server.storage.given import given
+from hotmend.server.storage.given import is_given, keys
 from hotmend.server.storage.tables import groups, machines, turns
 
 HOLDING = tuple(state for state in TurnState if state.holding)
 # A set under five is the exception: one at a time.
 _FIFTH = 5
 
-_of_group = groups.c.key.in_(select(given().c.key))
+_of_group = is_given(groups.c.key)
 _SIZE = (
     update(groups)
     .where(_of_group)
@@ -55,21 +55,20 @@ class Group:
     domain: int | None
 
 
-def count_machines(connection: Connection, keys: Iterable[str]) -> None:
-    """Bring ``size`` and ``budget`` of ``keys`` up to date: machines came or went."""
+def count_machines(connection: Connection, names: Collection[str]) -> None:
+    """Bring ``size`` and ``budget`` of ``names`` up to date: machines came or went."""
     for statement in (_SIZE, _BUDGET):
-        _each(connection, statement, keys)
+        _each(connection, statement, names)
 
 
-def count_held(connection: Connection, keys: Iterable[str]) -> None:
-    """Bring ``held`` and ``domain`` of ``keys`` up to date: turns changed."""
-    _each(connection, _HELD, keys)
+def count_held(connection: Connection, names: Collection[str]) -> None:
+    """Bring ``held`` and ``domain`` of ``names`` up to date: turns changed."""
+    _each(connection, _HELD, names)
 
 
-def _each(connection: Connection, statement: Update, keys: Iterable[str]) -> None:
-    rows = dict.fromkeys(sorted(set(keys)))
-    if rows:
-        connection.execute(statement, {"rows": rows})
+def _each(connection: Connection, statement: Update, names: Collection[str]) -> None:
+    if names:
+        connection.execute(statement, keys(names))
 
 
 def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from hotmend.fleet.condition import Word, condition
 from hotmend.model.agent_messages import Facts, Health
 from hotmend.server.storage import groups, turns
-from hotmend.server.storage.given import given
+from hotmend.server.storage.given import given, is_given, keys
 from hotmend.server.storage.tables import codes, compliance, machines, missing
 from hotmend.server.storage.tables import health as health_table
 
@@ -42,7 +42,7 @@ _NOWHERE = {
 
 _NOW = bindparam("now", type_=Float)
 _said = given().c
-_HEALTH = select(health_table).where(health_table.c.machine.in_(bindparam("ids", expanding=True)))
+_HEALTH = select(health_table).where(is_given(health_table.c.machine))
 _TELL = insert(health_table).from_select(
     ("machine", "told", "content"), select(_said.key, _NOW, _said.value)
 )
@@ -151,8 +151,7 @@ def several(connection: Connection, identifiers: Sequence[str]) -> list[Machine]
 
 def seen(connection: Connection, spoke: Iterable[str], now: float) -> set[str]:
     """Machines ``spoke``, by their ids; those of them that were not removed."""
-    rows = dict.fromkeys(sorted(spoke))
-    return set(connection.execute(_SEEN, {"rows": rows, "now": now}).scalars())
+    return set(connection.execute(_SEEN, {**keys(spoke), "now": now}).scalars())
 
 
 def set_facts(connection: Connection, machine: str, facts: Facts) -> None:
@@ -184,7 +183,7 @@ def _told(
 ) -> dict[str, dict[str, str]]:
     """Keep how machines say they are, in their order; for each the ``word``, and what is ``wrong``
     where something is."""
-    known = connection.execute(_HEALTH, {"ids": sorted({machine for machine, _ in said})})
+    known = connection.execute(_HEALTH, keys({machine for machine, _ in said}))
     before = {row.machine: msgspec.convert(row.content, Health) for row in known}
     there = set(before)
     contents, words = (dict[str, dict[str, Any]]() for _ in range(2))

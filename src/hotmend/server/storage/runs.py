@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from hotmend.model.agent_messages import Order, Run, RunKind, RunStatus
-from hotmend.server.storage.given import given
+from hotmend.server.storage.given import given, is_given, keys
 from hotmend.server.storage.tables import machines, runs
 
 _MOST_IN_A_LIST = 500
@@ -36,7 +36,7 @@ KEPT_S = {kind: 7 * _DAY_S if kind is RunKind.ASSESS else 30 * _DAY_S for kind i
 
 _WAITING = (
     select(runs.c.id, runs.c.machine, runs.c.request, runs.c.sent)
-    .where(runs.c.machine.in_(bindparam("machines", expanding=True)))
+    .where(is_given(runs.c.machine))
     .where(runs.c.finished.is_(None), runs.c.location != "")
     .order_by(runs.c.created)
 )
@@ -119,7 +119,7 @@ def waiting_of(
     sent again."""
     orders: dict[str, list[Order]] = {machine: [] for machine in known}
     new: list[str] = []
-    for row in connection.execute(_WAITING, {"machines": list(known)}):
+    for row in connection.execute(_WAITING, keys(known)):
         if row.id not in known[row.machine]:
             orders[row.machine].append(msgspec.convert(row.request, Order))
             if row.sent is None:
