@@ -53,8 +53,7 @@ from spent import cpu
 
 MIDNIGHT = 1_767_225_600.0
 SETTINGS = {"window_opens": "00:00", "window_closes": "23:59", "canary_bake_s": 0}
-# As many in flight as it takes to see what the machine can do, not as many as are safe.
-SETTINGS |= {"most_share": 0.05, "least_most": 200}
+SETTINGS |= {"least_most": 200}
 # At MIDNIGHT it is two o'clock in the afternoon there, and machines' windows are shut elsewhere.
 FAR_EAST = "Pacific/Kiritimati"
 ELSEWHERE_ONLY = SETTINGS | {"window_opens": "14:00", "window_closes": "23:59"}
@@ -95,6 +94,8 @@ def main() -> None:
     words.add_argument("--sizes", default="1000,10000,100000,1000000")
     words.add_argument("--databases", default=",".join(GOALS))
     words.add_argument("--rounds", type=int, default=25, help="of as many as may be in flight")
+    # As many as it takes to see what the machine can do, not as many as are safe.
+    words.add_argument("--share", type=float, default=0.05, help="of machines, in flight at once")
     given = words.parse_args()
     print(
         "| | machines | admitted /s | admitted /CPU-s | whole life /s | whole life /CPU-s | "
@@ -104,7 +105,8 @@ def main() -> None:
     for name in given.databases.split(","):
         for size in map(int, given.sizes.split(",")):
             with _database(name) as (url, cluster):
-                print(_row(name, size, _measured(url, cluster, size, given.rounds)), flush=True)
+                result = _measured(url, cluster, size, given.rounds, given.share)
+                print(_row(name, size, result), flush=True)
 
 
 @contextmanager
@@ -120,10 +122,10 @@ def _database(name: str) -> Iterator[tuple[str, int | None]]:
             yield url, pid
 
 
-def _measured(url: str, cluster: int | None, size: int, rounds: int) -> Result:
+def _measured(url: str, cluster: int | None, size: int, rounds: int, share: float) -> Result:
     database, result = Database(url), Result()
     database.migrate()
-    database.write(lambda c: _fill(c, size))
+    database.write(lambda c: _fill(c, size, share))
     now = MIDNIGHT
     for _ in range(rounds):
         now += 1.0
@@ -205,7 +207,7 @@ def _portions(told: list[str]) -> Iterator[list[str]]:
         yield told[first : first + REPORTS_TOGETHER]
 
 
-def _fill(connection: Connection, size: int) -> None:
+def _fill(connection: Connection, size: int, share: float) -> None:
     regions = sorted(known())
     cells: dict[str, tuple[str, str]] = {}
     for first in range(0, size, 10_000):
@@ -246,7 +248,7 @@ def _fill(connection: Connection, size: int) -> None:
         phases=dict.fromkeys(regions, 1),
         size=0,
         order=Order("", RunKind.INSTALL, Selection(("Critical", "Security")), 3600.0),
-        written_settings=SETTINGS,
+        written_settings=SETTINGS | {"most_share": share},
         frozen=frozenset(),
         warned="",
         opens=None,

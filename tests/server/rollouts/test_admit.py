@@ -11,11 +11,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from tests.fleet.fleets import PAIRS, REGIONS, Question, questions
 
 from hotmend.fleet.admission import admission
+from hotmend.fleet.place import Place
 from hotmend.fleet.regions import pair_keys
 from hotmend.fleet.turn import TurnState
 from hotmend.server.rollouts.admit import admit
 from hotmend.server.rollouts.moment import Moment
+from hotmend.server.storage import rollouts
 from hotmend.server.storage.database import Database
+from hotmend.server.storage.tables import machines
 from server.conftest import new_database
 from server.rollouts.fleet import NOW, Fleet, fleet
 
@@ -35,6 +38,17 @@ def database(
     made.migrate()
     yield made
     made.close()
+
+
+def test_a_rollout_is_as_large_as_the_machines_that_have_a_turn_in_it(database: Database) -> None:
+    with fleet(database) as made:
+        rollout = made.rollout("this")
+        for expected, names in ((2, ("a", "b")), (2, ()), (5, ("c", "d", "e"))):
+            for name in names:
+                made.machine(name, Place("westeurope", "", "set", 0))
+            rollouts.join(made.connection, rollout, machines.c.automatic)
+            known = rollouts.get(made.connection, "this")
+            assert known is not None and known.size == len(made.states("this")) == expected
 
 
 @settings(

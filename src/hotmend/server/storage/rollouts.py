@@ -168,7 +168,8 @@ def join(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> 
         *("rollout", "machine", "state", "phase", "owner", "region", "zone", "group", "domain"),
         *("time_zone", "attempts", "failure", "because", "pardoned"),
     )
-    came = connection.execute(insert(turns).from_select(columns, new)).rowcount
+    join_all = insert(turns).from_select(columns, new).execution_options(preserve_rowcount=True)
+    came = connection.execute(join_all).rowcount
     if not came:
         return
     own = update(rollouts).where(rollouts.c.id == rollout.id)
