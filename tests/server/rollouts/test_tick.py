@@ -24,7 +24,7 @@ from hotmend.model.agent_messages import (
     RunKind,
     RunStatus,
 )
-from hotmend.server.rollouts import people
+from hotmend.server.rollouts import admit, people
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.rollouts.tick import tick
 from hotmend.server.storage import audit, groups, rollouts, runs, turns
@@ -401,6 +401,17 @@ def test_budgets_count_over_all_rollouts(world: World) -> None:
     assert world.tick() == 1
     (started,) = [m for m, state in world.states.items() if state == "started"]
     assert started in ("m3", "m8")
+
+
+def test_a_tick_starts_so_many_at_once_and_the_next_ones_go_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admit, "MOST_AT_ONCE", 2)
+    with fleet(database) as made:
+        world = World(made)
+        for number in range(5):
+            made.turn("r", made.machine(f"m{number}", replace(WEST, group=f"set{number}")))
+        assert [world.tick() for _ in range(4)] == [2, 2, 1, 0]
 
 
 def test_a_schedule_starts_in_its_own_window_and_ends_with_it(database: Database) -> None:

@@ -22,6 +22,8 @@ WHO = "rollout"
 # A machine is on when it has spoken within this time; agents speak at least once a minute.
 ON_S = 180.0
 _IN_ONE_ENTRY = 1000
+# In one tick of a rollout, which is one transaction: what machines report waits for its end.
+MOST_AT_ONCE = 3000
 
 T = TypeVar("T")
 
@@ -30,9 +32,9 @@ def admit(
     connection: Connection, rollout: Rollout, phases: Iterable[int], moment: Moment, most: int
 ) -> int:
     """Start what may start of ``phases``, one after the other, until ``most`` turns of the rollout
-    are in flight; how many started."""
+    are in flight, or MOST_AT_ONCE have started; how many have."""
     flying = admission.flying(connection, rollout.id)
-    free = most - sum(flying.values())
+    free = min(most - sum(flying.values()), MOST_AT_ONCE)
     if free <= 0:
         return 0
     automatic = rollout.kind == rollouts.AUTOMATIC
