@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from hotmend.server.agents.batch import Batch
 from hotmend.server.control import Control, prepared
 from hotmend.server.folder import DataFolder
-from server.conftest import Clock
+from server.conftest import Clock, finished
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_comes_while_the_first_is_being_done_is_done_together(control: Cont
         batch = Batch(control, work)
         return await asyncio.gather(*(batch.add(number) for number in range(1, 8)))
 
-    assert asyncio.run(ask()) == [2, 4, 6, 8, 10, 12, 14]
+    assert finished(ask()) == [2, 4, 6, 8, 10, 12, 14]
     assert [one for some in work.seen for one in some] == [1, 2, 3, 4, 5, 6, 7]
     assert len(work.seen) <= 2
 
@@ -55,7 +55,7 @@ def test_what_breaks_is_said_to_all_of_it_and_the_next_are_answered(control: Con
         broken = await asyncio.gather(*together, return_exceptions=True)
         return [*map(str, broken), await batch.add(4)]
 
-    assert asyncio.run(ask()) == ["zero", "zero", 8]
+    assert finished(ask()) == ["zero", "zero", 8]
 
 
 def test_who_hangs_up_takes_nothing_from_the_others(control: Control) -> None:
@@ -67,4 +67,4 @@ def test_who_hangs_up_takes_nothing_from_the_others(control: Control) -> None:
         gone.cancel()
         return await other
 
-    assert asyncio.run(ask()) == 4
+    assert finished(ask()) == 4

@@ -16,7 +16,7 @@ from hotmend.server.checkpoints import Checkpoints
 from hotmend.server.control import Control, prepared
 from hotmend.server.folder import DataFolder
 from hotmend.server.storage import audit
-from server.conftest import Clock
+from server.conftest import Clock, finished
 
 SIZE = 5
 
@@ -74,7 +74,7 @@ def test_a_proof_that_many_ask_for_is_looked_up_once(
         running.cancel()
         return told
 
-    told = asyncio.run(ask())
+    told = finished(ask())
     assert len(set(told)) == 1
     text, proof = told[0]
     assert parsed(text).checkpoint.size == SIZE and proof
@@ -92,4 +92,4 @@ def test_what_could_not_be_read_is_looked_up_again(
         running.cancel()
         return told
 
-    assert asyncio.run(ask())[1]
+    assert finished(ask())[1]
