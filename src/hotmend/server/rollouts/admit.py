@@ -23,7 +23,7 @@ WHO = "rollout"
 ON_S = 180.0
 _IN_ONE_ENTRY = 1000
 # In one tick of a rollout, which is one transaction: what machines report waits for its end.
-MOST_AT_ONCE = 3000
+MOST_AT_ONCE = 4000
 
 T = TypeVar("T")
 
