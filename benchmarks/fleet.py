@@ -4,7 +4,7 @@
 
 The machines are rows; the control plane is the real code: ticks decide, give orders and write the
 audit log, orders are read as agents' polls read them, reports are taken as they are from agents.
-Only the wire is left out (``scripts/bench control_plane`` measures it). Virtual time.
+Only the wire is left out (``scripts/bench wire`` has it). Virtual time.
 
 admission    told to begin: the tick's decision, the order, the audit entry
 whole life   and the order fetched, its run's report, the word of health, and the turn proven
@@ -93,7 +93,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description="rollouts at size")
     words.add_argument("--sizes", default="1000,10000,100000,1000000")
     words.add_argument("--databases", default=",".join(GOALS))
-    words.add_argument("--rounds", type=int, default=25, help="of as many as may be in flight")
+    words.add_argument("--rounds", type=int, default=25, help="of as many as may begin at once")
     # As many as it takes to see what the machine can do, not as many as are safe.
     words.add_argument("--share", type=float, default=0.05, help="of machines, in flight at once")
     given = words.parse_args()
@@ -118,8 +118,7 @@ def _database(name: str) -> Iterator[tuple[str, int | None]]:
             return
         Path(folder).chmod(0o755)
         with postgres.running(Path(folder) / "pg") as url:
-            pid = int((Path(folder) / "pg/data/postmaster.pid").read_text().split()[0])
-            yield url, pid
+            yield url, postgres.pid(Path(folder) / "pg")
 
 
 def _measured(url: str, cluster: int | None, size: int, rounds: int, share: float) -> Result:

@@ -16,6 +16,7 @@ import time
 
 from hotmend.demo.story import folder_for_all
 from live.windows import open_now
+from server import postgres
 from server.rollouts.site import Site, site
 from spent import cpu
 
@@ -53,7 +54,7 @@ def main() -> None:
 
 def _round(made: Site, number: int) -> tuple[float, float]:
     """(seconds, CPU-seconds)."""
-    roots = [made.cluster_pid, *(plane.pid for plane in made.planes)]
+    roots = [postgres.pid(made.cluster), *(plane.pid for plane in made.planes)]
     began, before = time.monotonic(), cpu(*roots)
     name = made.publish(number)
     while made.state(name) != "finished":

@@ -32,12 +32,13 @@ from hotmend.server.identity.roles import Role
 from server import postgres
 
 T = TypeVar("T")
+_LONGEST_S = 60.0
 
 
 def finished(work: Coroutine[Any, Any, T]) -> T:
     """What becomes of ``work``, in a thread of its own: in this one Playwright's loop may run."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
+        return thread.submit(asyncio.run, asyncio.wait_for(work, _LONGEST_S)).result()
 
 
 class Clock:
@@ -49,6 +50,15 @@ class Clock:
 
     def __call__(self) -> float:
         return (time.time() if self.stands is None else self.stands) + self.ahead
+
+
+@pytest.fixture
+def control(tmp_path: Path) -> Iterator[Control]:
+    """What a server is made of, on SQLite, without the server."""
+    folder = DataFolder.opened(tmp_path / "data", ["localhost"])
+    made = prepared(folder, "https://localhost:1", "", Clock())
+    yield made
+    made.database.close()
 
 
 @dataclass

@@ -20,6 +20,11 @@ def programs() -> Path | None:
     return Path(found).parent if found else None
 
 
+def pid(folder: Path) -> int:
+    """Of the first process of the cluster that runs there."""
+    return int((folder / "data/postmaster.pid").read_text().split()[0])
+
+
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
     """The URL of a new cluster's database ``postgres``. PostgreSQL does not run as root."""

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import pytest
 from sqlalchemy import Connection
 
 from hotmend.server.agents.batch import Batch
-from hotmend.server.control import Control, prepared
-from hotmend.server.folder import DataFolder
-from server.conftest import Clock, finished
-
-
-@pytest.fixture
-def control(tmp_path: Path) -> Iterator[Control]:
-    folder = DataFolder.opened(tmp_path / "data", ["localhost"])
-    made = prepared(folder, "https://localhost:1", "", Clock())
-    yield made
-    made.database.close()
+from hotmend.server.control import Control
+from server.conftest import finished
 
 
 class Work:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,26 +11,23 @@ from sqlalchemy.exc import OperationalError
 
 from hotmend.model.audit_log import parsed
 from hotmend.server.checkpoints import Checkpoints
-from hotmend.server.control import Control, prepared
-from hotmend.server.folder import DataFolder
+from hotmend.server.control import Control
 from hotmend.server.storage import audit
-from server.conftest import Clock, finished
+from server.conftest import finished
 
 SIZE = 5
 
 
 @pytest.fixture
-def control(tmp_path: Path) -> Iterator[Control]:
-    folder = DataFolder.opened(tmp_path / "data", ["localhost"])
-    made = prepared(folder, "https://localhost:1", "", Clock())
+def log(control: Control) -> Checkpoints:
+    """Of a log that has ``SIZE`` entries."""
 
     def grow(connection: Connection) -> None:
         for number in range(SIZE):
             audit.append(connection, 1000.0, "me", "did", f"thing {number}", {})
 
-    made.database.write(grow)
-    yield made
-    made.database.close()
+    control.database.write(grow)
+    return control.log
 
 
 class Looks:
@@ -58,18 +53,18 @@ async def begun(log: Checkpoints) -> asyncio.Task[None]:
 
 
 def test_a_proof_that_many_ask_for_is_looked_up_once(
-    control: Control, monkeypatch: pytest.MonkeyPatch
+    log: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ask() -> list[tuple[str, tuple[str, ...]]]:
-        running = await begun(control.log)
+        running = await begun(log)
         looks = Looks(monkeypatch)
-        first = asyncio.create_task(control.log.news(2))
-        others = [asyncio.create_task(control.log.news(2)) for _ in range(50)]
+        first = asyncio.create_task(log.news(2))
+        others = [asyncio.create_task(log.news(2)) for _ in range(50)]
         await asyncio.sleep(0)
         first.cancel()  # who asked first has hung up
         told = await asyncio.gather(*others)
         assert looks.count == 1
-        await control.log.news(3)
+        await log.news(3)
         assert looks.count == 2, "another one is another proof"
         running.cancel()
         return told
@@ -81,14 +76,14 @@ def test_a_proof_that_many_ask_for_is_looked_up_once(
 
 
 def test_what_could_not_be_read_is_looked_up_again(
-    control: Control, monkeypatch: pytest.MonkeyPatch
+    log: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ask() -> tuple[str, tuple[str, ...]]:
-        running = await begun(control.log)
+        running = await begun(log)
         Looks(monkeypatch, broken=1)
         with pytest.raises(OperationalError):
-            await control.log.news(2)
-        told = await control.log.news(2)
+            await log.news(2)
+        told = await log.news(2)
         running.cancel()
         return told
 

@@ -50,7 +50,7 @@ class Link:
             raise
         except (OSError, TimeoutError, h11.ProtocolError, EOFError) as error:
             self.close()
-            raise LinkError(f"{self._host}:{self._port}: {error or type(error).__name__}") from None
+            raise self._lost(error) from None
         if status != 200:
             self.close()
             kinds = RefusedByServer if status in (400, 401, 403, 409) else LinkError
@@ -64,13 +64,16 @@ class Link:
             async with asyncio.timeout(_PATIENCE_S):
                 await self._open()
         except (OSError, TimeoutError) as error:
-            raise LinkError(f"{self._host}:{self._port}: {error or type(error).__name__}") from None
+            raise self._lost(error) from None
 
     def close(self) -> None:
         """The next question opens another."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
+
+    def _lost(self, error: Exception) -> LinkError:
+        return LinkError(f"{self._host}:{self._port}: {error or type(error).__name__}")
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None:

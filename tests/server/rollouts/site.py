@@ -110,14 +110,9 @@ class Site:
         found = self.ask("SELECT state FROM rollouts WHERE name = :n", n=name)
         return found[0][0] if found else ""
 
-    @property
-    def cluster_pid(self) -> int:
-        """Of the database's first process."""
-        return int((self.cluster / "data/postmaster.pid").read_text().split()[0])
-
     def kill_database(self) -> None:
         """Its first process, at once; it is started again as a supervisor would."""
-        os.kill(self.cluster_pid, signal.SIGKILL)
+        os.kill(postgres.pid(self.cluster), signal.SIGKILL)
         entry = pwd.getpwnam("postgres")
         found = postgres.programs()
         assert found is not None

@@ -10,12 +10,12 @@ import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hotmend.demo.story import folder_for_all
+from live.windows import open_now
 from server import postgres
 from server.rollouts.site import Site, site
 
@@ -162,11 +162,7 @@ def _victims(chance: random.Random) -> list[str]:
 
 
 def _settings() -> dict[str, object]:
-    """Shut for a minute, half an hour away by each clock that shows whole hours."""
-    shut = (datetime.now(UTC).minute + 30) % 59
-    return {
-        "window_opens": f"12:{shut + 1:02}",
-        "window_closes": f"12:{shut:02}",
+    return open_now() | {
         "soak_s": SCALE.soak_s,
         "signal_max_age_s": SCALE.soak_s,
         "canary_share": 0,
