@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.window import Window
-from hotmend.model.agent_messages import RebootSetting
+from hotmend.model.agent_messages import Order, RebootSetting
 from hotmend.server.rollouts import schedules
 from hotmend.server.rollouts.moment import Moment
 from hotmend.server.storage import admission, audit, rollouts, runs, turns
@@ -105,39 +105,51 @@ def _start(
     if rollout.opens is not None and rollout.closes is not None:
         occurrence, hours = (rollout.opens, rollout.closes), ""
     each = [(one, occurrence or opened[one.time_zone]) for one in admitted]
-    turns.start(connection, rollout.id, [(one, window[1]) for one, window in each], moment.now)
     windows_order = rollout.windows_order
     with_windows: frozenset[str] = frozenset()
     if windows_order is not None:
         with_windows = schedules.with_windows(connection, [one.machine for one in admitted])
-    asked, rows = [], []
-    for one, window in each:
-        order = replace(
-            (windows_order if one.machine in with_windows else None) or rollout.order,
-            id=run_id(rollout.id, one.machine, one.attempts + 1),
-            until=window[1],
-        )
-        if rollout.kind == rollouts.AUTOMATIC:
-            order = replace(order, reboot=RebootSetting.IF_REQUIRED)
-        else:
-            order = replace(order, maximum_s=min(order.maximum_s, window[1] - moment.now))
-        if one.reboot:  # what its owner set goes before what a schedule says
-            order = replace(order, reboot=RebootSetting(one.reboot))
-        asked.append((one.machine, one.region, order))
-        rows.append(
-            {
-                "machine": one.machine,
-                "region": one.region,
-                "zone": one.zone,
-                "group": one.group,
-                "size": one.size,
-                "domain": one.domain,
-                "phase": phase,
-                "window": window,
-                "time_zone": one.time_zone,
-                "hours": hours,
-            }
-        )
+    orders = [(one, _order(rollout, one, window, with_windows, moment.now)) for one, window in each]
+    turns.start(connection, rollout.id, orders, moment.now)
+    asked = [(one.machine, one.region, order) for one, order in orders]
     runs.ask_all(connection, asked, runs.PLATFORM, moment.now)
+    rows = [
+        {
+            "machine": one.machine,
+            "region": one.region,
+            "zone": one.zone,
+            "group": one.group,
+            "size": one.size,
+            "domain": one.domain,
+            "phase": phase,
+            "window": window,
+            "time_zone": one.time_zone,
+            "hours": hours,
+        }
+        for one, window in each
+    ]
     for some in portions(rows):
         audit.append(connection, moment.now, WHO, "turns started", rollout.id, {"turns": some})
+
+
+def _order(
+    rollout: Rollout,
+    one: Admitted,
+    window: tuple[float, float],
+    with_windows: Collection[str],
+    now: float,
+) -> Order:
+    """What its machine is told. What its owner set goes before what a schedule says."""
+    order = (rollout.windows_order if one.machine in with_windows else None) or rollout.order
+    reboot, maximum = order.reboot, order.maximum_s
+    if rollout.kind == rollouts.AUTOMATIC:
+        reboot = RebootSetting.IF_REQUIRED
+    else:
+        maximum = min(maximum, window[1] - now)
+    return replace(
+        order,
+        id=run_id(rollout.id, one.machine, one.attempts + 1),
+        maximum_s=maximum,
+        reboot=RebootSetting(one.reboot) if one.reboot else reboot,
+        until=window[1],
+    )

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import (
     Connection,
     Float,
+    String,
     bindparam,
     case,
     delete,
@@ -60,6 +61,19 @@ _CHANGE = (
         result=_said.value["result"],
     )
 )
+_ASK = insert(runs).from_select(
+    ["id", "machine", "kind", "started_by", "location", "request", "created", "status"],
+    select(
+        _said.key,
+        _said.value["machine"].as_string(),
+        _said.value["kind"].as_string(),
+        bindparam("by", type_=String),
+        _said.value["location"].as_string(),
+        _said.value["request"],
+        bindparam("now", type_=Float),
+        literal(RunStatus.IN_PROGRESS.value),
+    ),
+)
 # Of a run that the machine began by itself.
 _UNASKED: dict[str, Any] = {"started_by": PLATFORM, "location": "", "request": {}}
 
@@ -92,23 +106,17 @@ def ask_all(
     connection: Connection, asked: Sequence[tuple[str, str, Order]], started_by: str, now: float
 ) -> None:
     """Have each machine carry out its order: (machine, location, order)s."""
-    if asked:
-        connection.execute(
-            insert(runs),
-            [
-                {
-                    "id": order.id,
-                    "machine": machine,
-                    "kind": order.kind.value,
-                    "started_by": started_by,
-                    "location": location,
-                    "request": msgspec.to_builtins(order),
-                    "created": now,
-                    "status": RunStatus.IN_PROGRESS.value,
-                }
-                for machine, location, order in asked
-            ],
-        )
+    rows = {
+        order.id: {
+            "machine": machine,
+            "kind": order.kind.value,
+            "location": location,
+            "request": msgspec.to_builtins(order),
+        }
+        for machine, location, order in asked
+    }
+    if rows:
+        connection.execute(_ASK, {"rows": rows, "by": started_by, "now": now})
 
 
 def waiting_of(

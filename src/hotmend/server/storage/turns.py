@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement, Grouping
 from hotmend.fleet.rollout import CANARIES
 from hotmend.fleet.settings import Settings
 from hotmend.fleet.turn import Failure, TurnState
-from hotmend.model.agent_messages import Run, RunStatus
+from hotmend.model.agent_messages import Order, Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
 from hotmend.server.storage.among import among
@@ -214,15 +214,11 @@ def make_canaries(connection: Connection, rollout: str, canaries: Iterable[str])
 def start(
     connection: Connection,
     rollout: str,
-    admitted: Sequence[tuple[Admitted, float]],
+    admitted: Sequence[tuple[Admitted, Order]],
     now: float,
 ) -> None:
-    """They are to begin, each until the time beside it; giving them their orders, by ``run_id``, is
-    the caller's."""
-    told = {
-        one.machine: {"until": until, "run": run_id(rollout, one.machine, one.attempts + 1)}
-        for one, until in admitted
-    }
+    """They are to begin, each by the order beside it; giving it to them is the caller's."""
+    told = {one.machine: {"until": order.until, "run": order.id} for one, order in admitted}
     connection.execute(_START, {"of": rollout, "now": now, "rows": told})
     groups.count_held(connection, {one.group for one, _ in admitted})
 
