@@ -1,7 +1,7 @@
 """Rollouts in virtual worlds, one seed after the other: what the checker found, and how much harm a
 bad hotpatch did. Simulated: all but the control plane.
 
-    scripts/bench rollouts [--machines N] [--seeds FIRST-LAST] [--drill KIND]
+    scripts/bench rollouts [--machines N] [--seeds FIRST-LAST] [--days N] [--drill KIND]
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ def main() -> None:
     words = argparse.ArgumentParser()
     words.add_argument("--machines", type=int, default=1000)
     words.add_argument("--seeds", default="1-10")
+    words.add_argument("--days", type=float, default=4.0, help="for how long there are faults")
     words.add_argument("--drill", choices=[kind for kind in KINDS if kind != "good"])
     given = words.parse_args()
     first, last = map(int, given.seeds.split("-"))
     stories = []
     for seed in range(first, last + 1):
         if given.drill:
-            scenario = drill(given.machines, seed, given.drill)
+            scenario = drill(given.machines, seed, given.drill, given.days)
         else:
-            scenario = varied(given.machines, seed)
+            scenario = varied(given.machines, seed, given.days)
         began = time.process_time()
         story = World(scenario).run()
         stories.append(story)

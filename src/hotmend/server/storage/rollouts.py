@@ -29,12 +29,20 @@ from hotmend.fleet.settings import Settings, parsed
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Order
 from hotmend.server.storage.among import among
-from hotmend.server.storage.tables import machines, rollouts, turns
+from hotmend.server.storage.tables import machines, rollouts, turn_counts, turns
 
 AUTOMATIC, SCHEDULED = "automatic", "scheduled"
 _OF = turns.c.rollout == bindparam("of")
 _KEY = (turns.c.phase, turns.c.owner)
-_COUNTS = select(*_KEY, turns.c.state, func.count()).where(_OF).group_by(turns.c.state, *_KEY)
+_count = turn_counts.c
+_COUNTS = select(_count.phase, _count.owner, _count.state, _count.count).where(
+    _count.rollout == bindparam("of"), _count.count > 0
+)
+_TALLY = (
+    select(_count.phase, _count.state, func.sum(_count.count))
+    .where(_count.rollout == bindparam("of"), _count.count > 0)
+    .group_by(_count.phase, _count.state)
+)
 _again = turns.c.failure != Failure.UNHEALTHY.value
 _again &= turns.c.attempts < bindparam("attempts", type_=Integer)
 _FAILURES = (
@@ -250,9 +258,7 @@ def standing(connection: Connection, rollout: Rollout, now: float) -> Standing:
 
 def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]:
     """(phase, a turn's state, how many)."""
-    columns = (turns.c.phase, turns.c.state)
-    own = turns.c.rollout == identifier
-    found = connection.execute(select(*columns, func.count()).where(own).group_by(*columns))
+    found = connection.execute(_TALLY, {"of": identifier})
     return [(phase, state, count) for phase, state, count in found]
 
 

@@ -163,6 +163,17 @@ turns = Table(
     Index("turns_by_success", "rollout", "installed"),
 )
 
+# How many turns there are, 0 among them. Triggers on turns keep it; nobody else writes it.
+turn_counts = Table(
+    "turn_counts",
+    metadata,
+    Column("rollout", String(36), primary_key=True),
+    Column("phase", Integer, primary_key=True, autoincrement=False),
+    Column("owner", String(64), primary_key=True),
+    Column("state", String(16), primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+
 # How a machine with an agent says it is, the last time it said so; ``told``: when we heard it.
 health = Table(
     "health",
