@@ -127,6 +127,9 @@ class FakePackages:
     def files(self, name: str) -> frozenset[str]:
         return frozenset({f"/usr/sbin/{name}"})
 
+    def older(self, version: str, than: str) -> bool:
+        return version < than
+
 
 @dataclass
 class FakeAround:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,21 @@ def test_a_simulation_is_read() -> None:
 
 
 @pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="this is not Debian")
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="needs dpkg")
+@pytest.mark.parametrize(
+    ("version", "than", "older"),
+    [
+        ("1.22.1-9+deb12u9", "1.22.1-9+deb12u11", True),
+        ("1.22.1-9+deb12u11", "1.22.1-9+deb12u9", False),
+        ("1.0~rc1", "1.0", True),
+        ("1:0.9", "1.0", False),
+        ("1.0", "1.0", False),
+    ],
+)
+def test_versions_are_ordered_as_dpkg_orders_them(version: str, than: str, older: bool) -> None:
+    assert packages.Debian().older(version, than) is older
+
+
 def test_this_machine() -> None:
     here = packages.found(lambda: None)
     installed = here.installed()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from hotmend.agent.surgery_port import HiredSurgeon
 from hotmend.hotpatch.codec import encode
 from hotmend.model.outcome import OutcomeKind
 from hotmend.surgery.ledger import Ledger
-from hotmend.surgery.surgeon import Surgeon, serve
+from surgery.hired import hired
 from surgery.workshop import hotpatch, running
 
 DATA = encode(hotpatch("answer"))
@@ -29,16 +27,8 @@ def ledger(tmp_path: Path) -> Ledger:
 
 @pytest.fixture
 def surgery(ledger: Ledger) -> Iterator[HiredSurgeon]:
-    """Without its confinement, which would be the tests' own, too."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        serve(theirs, ledger)
-        os._exit(0)
-    theirs.close()
-    with Surgeon(ours, pid) as surgeon:
-        yield HiredSurgeon(surgeon)
+    with hired(ledger) as made:
+        yield made
 
 
 def test_what_is_in_force_is_read_again(surgery: HiredSurgeon, ledger: Ledger) -> None:

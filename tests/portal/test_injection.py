@@ -79,6 +79,7 @@ def said(payload: str, number: int) -> AvailablePatch:
         advisories=(payload,),
         published=payload,
         outdated=(number + 1,),
+        baseline_first=payload,
     )
 
 

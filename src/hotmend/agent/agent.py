@@ -282,6 +282,7 @@ class Agent:
             self._packages.installed(),
             self._packages.upgrades(),
             self._surgery.stale(),
+            older=self._packages.older,
             reboot_pending=self._around.reboot_pending(),
         )
         self._live(_in_force(assessment, hotpatches, self._taken_out()))

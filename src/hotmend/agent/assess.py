@@ -1,21 +1,23 @@
 """What could be installed on this machine, and what is: the disk and every process. Pure.
 
 A hotpatch is installed when no process runs the old code any more; a package when the disk has the
-new version. Neither stands for the other.
+new version. Neither stands for the other. A hotpatch is for one build: where the disk has, or a
+process runs, an older one, the package comes first, and is missing until that process has ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from hotmend.agent import restarts
 from hotmend.agent.channel import Available
 from hotmend.agent.packages import Upgrade
-from hotmend.model.agent_messages import Assessment, AvailablePatch, Needs
+from hotmend.model.agent_messages import Assessment, AvailablePatch, Needs, StaleProcess
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.release.catalogue import Patch, RebootBehavior
+from hotmend.release.parity import Update
 from hotmend.surgery.order import Stale
 
 _KERNEL = "linux-image-"
@@ -39,10 +41,11 @@ def assess(
     upgrades: Iterable[Upgrade],
     stale: Iterable[Stale] = (),
     *,
+    older: Callable[[str, str], bool],
     reboot_pending: bool,
 ) -> Assessment:
     """``seen``: by the hotpatch's article; ``installed``: version by package; ``stale``: who runs
-    files that the disk has no more."""
+    files that the disk has no more; ``older``: whether a version is, than another."""
     available, stale = list(available), list(stale)
     judged = restarts.judged(stale, replaced(available, seen, stale))
     patches: list[AvailablePatch] = []
@@ -50,10 +53,15 @@ def assess(
     for one in available:
         update = one.update
         version = installed.get(update.package)
-        if version == update.old_version:
-            patches.append(_patch(one.package, update.new_version))
-        elif version == update.new_version:
+        behind = _behind(one, seen, judged)
+        first = _baseline_first(update, version, behind) if one.live is not None else ""
+        if version == update.new_version and not first:
             here.append(one.package.article)
+        elif version == update.old_version or (
+            version is not None and not older(update.new_version, version)
+        ):
+            pids = tuple(process.pid for process in behind)
+            patches.append(_patch(one.package, update.new_version, pids, first=first))
         if one.live is not None:
             looked = seen[one.live.article]
             outdated = looked.pids(OutcomeKind.OUTDATED)
@@ -88,8 +96,40 @@ def replaced(
     return found
 
 
+def _behind(
+    one: Available, seen: Mapping[str, Seen], judged: Iterable[StaleProcess]
+) -> Sequence[StaleProcess]:
+    """Who runs files that the hotpatch changes, of another build than it is for."""
+    if one.live is None or one.hotpatch is None:
+        return ()
+    known = {outcome.pid for outcome in seen[one.live.article].outcomes}
+    names = tuple(image.name for image in one.hotpatch.images)
+    return [
+        process
+        for process in judged
+        if process.pid not in known
+        and any(PurePath(file).name.startswith(names) for file in process.files)
+    ]
+
+
+def _baseline_first(update: Update, version: str | None, behind: Sequence[StaleProcess]) -> str:
+    baseline = f"{update.package} {update.old_version}"
+    if version not in (None, update.old_version, update.new_version):
+        return f"{update.package} {version} is installed, and the hotpatch is for {baseline}"
+    if behind:
+        who = f"{behind[0].command} {behind[0].pid}"
+        more = f" and {len(behind) - 1} more" if len(behind) > 1 else ""
+        return f"{who}{more} run another build than {baseline}, for which the hotpatch is"
+    return ""
+
+
 def _patch(
-    patch: Patch, version: str, outdated: tuple[int, ...] = (), patched: tuple[int, ...] = ()
+    patch: Patch,
+    version: str,
+    outdated: tuple[int, ...] = (),
+    patched: tuple[int, ...] = (),
+    *,
+    first: str = "",
 ) -> AvailablePatch:
     return AvailablePatch(
         article=patch.article,
@@ -102,6 +142,7 @@ def _patch(
         advisories=patch.advisories,
         outdated=outdated,
         patched=patched,
+        baseline_first=first,
     )
 
 

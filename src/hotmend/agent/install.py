@@ -62,7 +62,7 @@ def install(
     window = MaintenanceWindow(began, order.maximum_s)
     results: list[PatchResult] = []
     stale: list[StaleProcess] = []
-    exceeded = False
+    exceeded = restart = False
     for patch, state, because in selection.select(assessment.patches, order.selection):
         if not selection.chosen(state):
             results.append(_result(patch, state, because))
@@ -77,7 +77,9 @@ def install(
             result, old = _onto_disk(patch, installer, still_old)
             results.append(result)
             stale += old
-    return Installation(tuple(results), _reboot(assessment, results, stale), exceeded)
+            restart |= order.selection.baseline_first and bool(patch.baseline_first and old)
+    reboot = RebootStatus.REQUIRED if restart else _reboot(assessment, results, stale)
+    return Installation(tuple(results), reboot, exceeded)
 
 
 def wants_restart(order: Order, done: Installation, began: float, now: float) -> bool:
@@ -119,7 +121,8 @@ def _onto_disk(
     except (AgentError, SurgeryError) as error:
         because = f"no service was restarted; which processes run the old code is unknown: {error}"
         return _result(patch, InstallationState.INSTALLED, because), ()
-    result = _result(patch, InstallationState.INSTALLED, restarts.sentence(stale))
+    because = "; ".join(filter(None, (patch.baseline_first, restarts.sentence(stale))))
+    result = _result(patch, InstallationState.INSTALLED, because)
     processes = tuple(
         ProcessResult(one.pid, one.command, OutcomeKind.OUTDATED.value, because=one.needs.value)
         for one in stale

@@ -50,6 +50,9 @@ class Packages(Protocol):
     def files(self, name: str) -> frozenset[str]:
         """Where the package's files lie, links followed. Raises AgentError."""
 
+    def older(self, version: str, than: str) -> bool:
+        """By the package manager's own order."""
+
 
 class Debian:
     """dpkg-query and apt-get. ``meanwhile``: called again and again while they are waited for.
@@ -86,6 +89,10 @@ class Debian:
         paths = self._output("dpkg-query", "-L", name).splitlines()
         # /lib is a link to /usr/lib; processes map the latter.
         return frozenset(os.path.realpath(path) for path in paths if path.startswith("/"))
+
+    def older(self, version: str, than: str) -> bool:
+        words = ("dpkg", "--compare-versions", version, "lt", than)
+        return subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
     def _output(self, *words: str) -> str:
         environment = os.environ | {"LC_ALL": "C.UTF-8"}
@@ -128,6 +135,9 @@ class NoPackages:
 
     def files(self, name: str) -> frozenset[str]:
         return frozenset()
+
+    def older(self, version: str, than: str) -> bool:
+        return False
 
 
 def found(meanwhile: Callable[[], None]) -> Packages:

@@ -2,7 +2,7 @@
 
 The rules are Azure's (installPatches): articles and masks are in addition to classifications, what
 is excluded is not installed whatever chose it, and ``only_without_reboot`` leaves only what never
-asks for a restart.
+asks for a restart. Ours: a release's order brings a machine that is not on its baseline there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def _judge(patch: AvailablePatch, selection: Selection) -> tuple[InstallationSta
     mask = next((m for m in selection.exclude if _matches(patch, m)), None)
     if mask is not None:
         return InstallationState.EXCLUDED, f"{mask} is excluded"
-    if selection.only_without_reboot and patch.reboot != RebootBehavior.NEVER.value:
+    first = selection.baseline_first and patch.baseline_first
+    restarts = patch.reboot != RebootBehavior.NEVER.value
+    if selection.only_without_reboot and restarts and not first:
         return InstallationState.EXCLUDED, "only what never needs a restart was asked for"
     by_class = patch.classification.lower() in {c.lower() for c in selection.classifications}
     if by_class or any(_matches(patch, mask) for mask in selection.include):

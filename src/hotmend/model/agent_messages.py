@@ -111,13 +111,16 @@ class Renewed:
 @dataclass(frozen=True)
 class Selection:
     """What to install. A patch is chosen by its classification, or by its article or name; what
-    is excluded is not, whatever chose it. Masks: ``*`` stands for any text."""
+    is excluded is not, whatever chose it. Masks: ``*`` stands for any text. ``baseline_first``:
+    what brings a machine to the baseline is installed even if ``only_without_reboot``, and asks for
+    the restart without which it is not there."""
 
     classifications: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     only_without_reboot: bool = False
     published_until: float | None = None
+    baseline_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,8 @@ class Polled:
 class AvailablePatch:
     """``article``: by which it is tracked, such as libxml2=2.9.14+dfsg-1.3~deb12u6; ``hotpatch``:
     it goes into running processes. ``outdated``: processes that run the old code; ``patched``:
-    those that run the fixed code in memory."""
+    those that run the fixed code in memory. ``baseline_first``: why the hotpatch beside it is not
+    for this machine, which this brings to the baseline; "" where it is."""
 
     article: str
     name: str
@@ -173,6 +177,7 @@ class AvailablePatch:
     published: str = ""
     outdated: tuple[int, ...] = ()
     patched: tuple[int, ...] = ()
+    baseline_first: str = ""
 
 
 class Needs(StrEnum):

@@ -10,6 +10,7 @@ from hotmend.agent.assess import Seen, assess
 from hotmend.agent.channel import Available
 from hotmend.agent.errors import AgentError
 from hotmend.agent.install import install, status, wants_restart
+from hotmend.agent.packages import NoPackages
 from hotmend.agent.revert import revert
 from hotmend.model.agent_messages import (
     Assessment,
@@ -179,7 +180,9 @@ class Simulated:
     def _look(self) -> Assessment:
         processes = _Processes(self._live, self._fate, 0.0)
         seen = {one.live.article: processes.look(one.data) for one in self._updates if one.live}
-        return assess(self._updates, seen, self._disk, (), reboot_pending=False)
+        # Of one package a machine is told the newest release: its disk has nothing newer.
+        older = NoPackages().older
+        return assess(self._updates, seen, self._disk, (), older=older, reboot_pending=False)
 
     def _fate(self, article: str) -> Fate:
         return behaviour.fate(self._manner, self._seed, self.place.name, article)

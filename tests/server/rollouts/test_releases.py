@@ -65,6 +65,10 @@ def test_a_hotpatch_month_restarts_nothing_and_a_baseline_may(
     assert order.selection.only_without_reboot is live
     restarts = patch("nginx=2~deb12u1", "CanRequestReboot")
     assert chosen([restarts], order.selection) == (set() if live else {restarts.article})
+    first = replace(restarts, baseline_first="nginx 0 is installed")
+    assert chosen([first], order.selection) == {first.article}, "there it has to"
+    others = replace(patch("nginx=3", "CanRequestReboot"), baseline_first="nginx 0 is installed")
+    assert not chosen([others], order.selection)
 
 
 def test_what_waits_for_a_person_asks_for_no_rollout() -> None:

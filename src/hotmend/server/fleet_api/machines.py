@@ -98,6 +98,7 @@ def router(control: Control, access: Access) -> APIRouter:
                     "advisories": list(patch.advisories),
                     "outdatedProcesses": list(patch.outdated),
                     "patchedProcesses": list(patch.patched),
+                    "baselineFirst": patch.baseline_first,
                 }
                 for patch in assessment.patches
             ],

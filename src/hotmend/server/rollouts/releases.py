@@ -46,13 +46,14 @@ class Published:
     @property
     def order(self) -> Order:
         """What machines are told: to install what this very release brings, by its articles, and
-        nothing that is published meanwhile. A hotpatch asks for no restart; a baseline, planned or
-        not, restarts as each machine's owner set it."""
+        nothing that is published meanwhile. A hotpatch asks for no restart but of machines that are
+        not on its baseline, which it brings there; that, and a baseline, planned or not, restarts
+        as each machine's owner set it."""
         updates = self.draft.updates
         live = parity.propose(updates).kind is Kind.HOTPATCH
         wanted = (one for one in updates if one.classification.automatic)
         articles = tuple(patch.article for one in wanted for patch in of_update(one))
-        selection = Selection(include=articles, only_without_reboot=live)
+        selection = Selection((), articles, only_without_reboot=live, baseline_first=live)
         return Order("", RunKind.INSTALL, selection, _LONGEST_S, RebootSetting.NEVER)
 
 
