@@ -27,9 +27,11 @@ from hotmend.surgery.order import Stale
 RELEASE = Selection(
     include=("nginx=2", "nginx=2+hotpatch"), only_without_reboot=True, baseline_first=True
 )
-IMAGES = SimpleNamespace(images=(SimpleNamespace(name="nginx"),), left=())
+BUILDS = {"old_build_id": SimpleNamespace(hex="b1"), "new_build_id": SimpleNamespace(hex="b2")}
+IMAGE = SimpleNamespace(name="nginx", **BUILDS)
+IMAGES = SimpleNamespace(images=(IMAGE,), left=())
 PROGRAM = ("/usr/sbin/nginx",)
-OLDER = Stale(12, "nginx", PROGRAM)
+OLDER = Stale(12, "nginx", PROGRAM, ("b0",))
 DISK, LIVE = "nginx=2", "nginx=2+hotpatch"
 
 
@@ -124,7 +126,7 @@ def test_a_new_package_on_the_disk_is_not_enough_for_an_older_process(
 ) -> None:
     """The disk was upgraded by somebody, past the baseline; who runs what is as before."""
     machine.packages.versions = {"nginx": "2"}
-    machine.surgery.old_files = (OLDER, Stale(10, "nginx", PROGRAM))
+    machine.surgery.old_files = (OLDER, Stale(10, "nginx", PROGRAM, ("b1",)))
     found = assessed(machine)
     assert patches(found)[DISK].outdated == (12,), "10 runs what the hotpatch is for"
     assert DISK not in found.installed
@@ -132,9 +134,22 @@ def test_a_new_package_on_the_disk_is_not_enough_for_an_older_process(
     assert states(done)[DISK] is InstallationState.INSTALLED and machine.hands.restarts == 1
 
 
-def test_with_the_new_package_and_no_older_process_it_is_installed(machine: FakeMachine) -> None:
+@pytest.mark.parametrize(
+    "stale",
+    [
+        Stale(10, "nginx", PROGRAM, ("b1",)),
+        # Its master forked it between the one look and the other.
+        Stale(13, "nginx", PROGRAM, ("b1",)),
+        Stale(14, "nginx", PROGRAM, ("b2",)),
+        Stale(15, "nginx", PROGRAM, ("",)),
+        Stale(16, "cron", ("/usr/sbin/cron",), ("b0",)),
+    ],
+)
+def test_with_the_new_package_and_no_older_process_it_is_installed(
+    machine: FakeMachine, stale: Stale
+) -> None:
     machine.packages.versions = {"nginx": "2"}
-    machine.surgery.old_files = (Stale(10, "nginx", PROGRAM),)
+    machine.surgery.old_files = (stale,)
     found = assessed(machine)
     assert found.installed == (DISK,) and list(patches(found)) == [LIVE]
 

@@ -75,5 +75,8 @@ def test_who_runs_a_file_that_was_replaced(surgery: HiredSurgeon, tmp_path: Path
             found = {one.pid: one for one in surgery.stale()}
             assert found[process.pid].files == (str(program),)
             assert found[process.pid].command == "sleeper"
+            notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True)
+            (build,) = found[process.pid].builds
+            assert len(build) == 40 and f"Build ID: {build}\n" in notes.stdout
         finally:
             process.kill()

@@ -14,7 +14,7 @@ from pathlib import PurePath
 from hotmend.agent import restarts
 from hotmend.agent.channel import Available
 from hotmend.agent.packages import Upgrade
-from hotmend.model.agent_messages import Assessment, AvailablePatch, Needs, StaleProcess
+from hotmend.model.agent_messages import Assessment, AvailablePatch, Needs
 from hotmend.model.outcome import Outcome, OutcomeKind
 from hotmend.release.catalogue import Patch, RebootBehavior
 from hotmend.release.parity import Update
@@ -53,7 +53,7 @@ def assess(
     for one in available:
         update = one.update
         version = installed.get(update.package)
-        behind = _behind(one, seen, judged)
+        behind = _behind(one, stale)
         first = _baseline_first(update, version, behind) if one.live is not None else ""
         if version == update.new_version and not first:
             here.append(one.package.article)
@@ -96,23 +96,24 @@ def replaced(
     return found
 
 
-def _behind(
-    one: Available, seen: Mapping[str, Seen], judged: Iterable[StaleProcess]
-) -> Sequence[StaleProcess]:
-    """Who runs files that the hotpatch changes, of another build than it is for."""
+def _behind(one: Available, stale: Iterable[Stale]) -> Sequence[Stale]:
+    """Who runs a file that the hotpatch changes, of another build than it is for: neither the old
+    one nor, should the disk have a still newer one, the fixed one."""
     if one.live is None or one.hotpatch is None:
         return ()
-    known = {outcome.pid for outcome in seen[one.live.article].outcomes}
-    names = tuple(image.name for image in one.hotpatch.images)
-    return [
-        process
-        for process in judged
-        if process.pid not in known
-        and any(PurePath(file).name.startswith(names) for file in process.files)
-    ]
+    images = one.hotpatch.images
+
+    def another(file: str, build: str) -> bool:
+        return bool(build) and any(
+            PurePath(file).name.startswith(image.name)
+            and build not in (image.old_build_id.hex, image.new_build_id.hex)
+            for image in images
+        )
+
+    return [one for one in stale if any(map(another, one.files, one.builds))]
 
 
-def _baseline_first(update: Update, version: str | None, behind: Sequence[StaleProcess]) -> str:
+def _baseline_first(update: Update, version: str | None, behind: Sequence[Stale]) -> str:
     baseline = f"{update.package} {update.old_version}"
     if version not in (None, update.old_version, update.new_version):
         return f"{update.package} {version} is installed, and the hotpatch is for {baseline}"

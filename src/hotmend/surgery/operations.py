@@ -75,10 +75,14 @@ def verify_in(order: Order, ledger: Ledger) -> Iterator[Outcome | Summary]:
 def stale_processes() -> Iterator[Stale | Summary]:
     """Who runs files that the disk has no more."""
     processes, hidden = scan()
+    finder = Finder(())
     for process in processes:
         files = tuple(file.path for file in process.outdated[:_MOST_FILES])
         if files:
-            yield Stale(process.pid, process.command, files)
+            known = finder.builds(process.pid)
+            found = (known.get(file) for file in files)
+            builds = tuple(build.hex if build else "" for build in found)
+            yield Stale(process.pid, process.command, files, builds)
     yield Summary(hidden)
 
 

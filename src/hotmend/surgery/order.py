@@ -51,11 +51,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Stale:
-    """A process that runs code of ``files``, which the disk has no more or not as they were."""
+    """A process that runs code of ``files``, which the disk has no more or not as they were.
+    ``builds``: the build-id of each, "" for one that has none or could not be read."""
 
     pid: int
     command: str
     files: tuple[str, ...]
+    builds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def decode_answer(data: bytes) -> Answer:
             return Summary(int(row["hidden"]), tuple(map(str, row["damaged"])))
         if "stale" in content:
             row = content["stale"]
-            return Stale(int(row["pid"]), str(row["command"]), tuple(map(str, row["files"])))
+            files, builds = tuple(map(str, row["files"])), tuple(map(str, row["builds"]))
+            return Stale(int(row["pid"]), str(row["command"]), files, builds)
         return _outcome(content["outcome"])
     except (ValueError, KeyError, TypeError) as error:
         raise OrderError(f"the surgeon's answer is not understood: {error}") from None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from hotmend.surgery import procfs
 from hotmend.surgery.procfs import parse_mapping, pids
 
-_DELETED = " (deleted)"
+DELETED = " (deleted)"
+"""Behind the path of a mapped file that has none any more, as the kernel says it."""
 _NOT_CODE = ("/dev/", "/memfd:", "/SYSV", "/run/", "/tmp/.")
 
 
@@ -53,19 +54,19 @@ def _examine(pid: int) -> ProcessFiles:
             seen[mapping.path] = mapping.device, mapping.inode
     command = procfs.command(pid)
     outdated = tuple(_outdated(pid, seen))
-    return ProcessFiles(pid, command, frozenset(p.removesuffix(_DELETED) for p in seen), outdated)
+    return ProcessFiles(pid, command, frozenset(p.removesuffix(DELETED) for p in seen), outdated)
 
 
 def _outdated(pid: int, seen: dict[str, tuple[str, int]]) -> Iterator[OutdatedFile]:
     for path, (_, inode) in sorted(seen.items()):
         if not inode or path.startswith(_NOT_CODE):
             continue
-        plain = path.removesuffix(_DELETED)
+        plain = path.removesuffix(DELETED)
         try:
             there = os.stat(f"/proc/{pid}/root{plain}")  # noqa: PTH116 - every process, every file
         except OSError:
-            if path.endswith(_DELETED):
+            if path.endswith(DELETED):
                 yield OutdatedFile(plain, "deleted")
             continue
-        if path.endswith(_DELETED) or there.st_ino != inode:
+        if path.endswith(DELETED) or there.st_ino != inode:
             yield OutdatedFile(plain, "superseded")

@@ -10,6 +10,7 @@ from hotmend.model.refusal import Refusal, RefusalCode
 from hotmend.surgery.errors import NotPermitted, ProcessError, ProcessGone, Refused
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.module import find_modules
+from hotmend.surgery.outdated import DELETED
 from hotmend.surgery.process import Mapping, Process
 from hotmend.surgery.procfs import pids
 
@@ -47,6 +48,17 @@ class Finder:
             except (ProcessGone, ProcessError, Refused):
                 continue
         return found, hidden
+
+    def builds(self, pid: int) -> dict[str, BuildId | None]:
+        """Of the files that a process maps, by path; empty for one that cannot be examined."""
+        try:
+            with LinuxProcess(pid, writable=False) as process:
+                return {
+                    mapping.path.removesuffix(DELETED): self._build_id(process, mapping)
+                    for mapping in _first_pages(process)
+                }
+        except (NotPermitted, ProcessGone, ProcessError, Refused):
+            return {}
 
     def _build_id(self, process: Process, mapping: Mapping) -> BuildId | None:
         key = mapping.device, mapping.inode
