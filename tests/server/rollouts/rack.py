@@ -49,8 +49,8 @@ _PATCH = PatchResult("rack-lib=2", "rack-lib 2", "2", "Security", InstallationSt
 
 @dataclass(frozen=True)
 class Task:
-    """``machines``: name to one-time code; ``poll_s``: how long a poll waits, after which a machine
-    says how it is. ``forgets``: what is on the disk is not read, which no agent may."""
+    """``machines``: name to one-time code; ``poll_s``: how long a poll waits at most, after which a
+    machine says how it is. ``forgets``: what is on the disk is not read, which no agent may."""
 
     servers: list[str]
     authority: str
@@ -127,8 +127,9 @@ class Rack:
         self._disk.write(machine.name, "enrolled", identity=machine.identity)
 
     async def _hear(self, machine: Machine, wire: _Wire) -> None:
-        wait_s = self._task.poll_s
         while True:
+            # What begins together, or waits for one server, must not be silent together.
+            wait_s = random.uniform(0, self._task.poll_s)
             poll = Poll(wait_s, tuple(machine.said)[-200:])
             polled = await wire.ask("orders", poll, Polled, wait_s)
             for order in polled.orders:

@@ -27,7 +27,8 @@ SOON = {"server": 10.0, "database": 30.0, "agents": 30.0}
 @dataclass(frozen=True)
 class Scale:
     """``seeds``: rollouts, one after the other, with ``kills`` each; ``pause_s``: between them, at
-    most; ``poll_s``, ``soak_s``: silence of the killed must not be taken for that of machines.
+    most; ``poll_s``: a poll waits as long at most; ``soak_s``: silence of the killed must not be
+    taken for that of machines.
     Of each set of ``set_size`` one machine begins when the one before it has proven itself."""
 
     machines: int
@@ -41,7 +42,7 @@ class Scale:
 
 
 SMALL = Scale(60, 5, 3, 1, 6, 2.0, 3.0, 12.0)
-LARGE = Scale(10_000, 2, 20, 20, 10, 12.0, 45.0, 20.0)
+LARGE = Scale(10_000, 3, 20, 20, 10, 10.0, 60.0, 20.0)
 SCALE = LARGE if os.environ.get("HOTMEND_DRILL") == "large" else SMALL
 LOOK_EVERY_S = 0.1 if SCALE is SMALL else 0.5  # a look costs the servers' machine something
 SCALE = replace(SCALE, seeds=int(os.environ.get("HOTMEND_DRILL_SEEDS", SCALE.seeds)))
