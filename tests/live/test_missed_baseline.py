@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from hotmend.model.outcome import OutcomeKind
 from hotmend.release.classification import Classification
 from hotmend.release.parity import Update
 from hotmend.surgery.ledger import Ledger
-from live.tls_server import LIBRARIES, VERSIONS, TlsServer, handshake
+from live.tls_server import LIBRARIES, TlsServer
 from surgery.hired import hired
 
 pytestmark = [
@@ -48,9 +48,9 @@ def test_a_server_from_before_the_baseline_is_found_and_what_is_left_to_do_for_i
 ) -> None:
     data = built("libssl3-20-22").read_bytes()
     tree = unpacked("libssl3-17-20")
-    with _Server(tree, tmp_path) as older:
+    with _server(tree, tmp_path) as older:
         _upgrade(tree, unpacked("libssl3-20-22"))
-        with _Server(tree, tmp_path) as on_baseline:
+        with _server(tree, tmp_path) as on_baseline:
             found = _missed(_assessed(surgery, data))
             assert older.pid in found[DISK].outdated and on_baseline.pid not in found[DISK].outdated
             assert f"run another build than libssl3 {BASELINE}" in found[DISK].baseline_first
@@ -60,7 +60,7 @@ def test_a_server_from_before_the_baseline_is_found_and_what_is_left_to_do_for_i
             after = _assessed(surgery, data)
             assert LIVE in after.installed, "where it fits"
             assert older.pid in _missed(after)[DISK].outdated, "nothing was done for this one"
-    with _Server(tree, tmp_path) as restarted:
+    with _server(tree, tmp_path) as restarted:
         outcomes = {o.pid: o.kind for o in surgery.apply(data, (restarted.pid,))}
         assert outcomes == {restarted.pid: OutcomeKind.APPLIED}
         after = _assessed(surgery, data)
@@ -68,20 +68,15 @@ def test_a_server_from_before_the_baseline_is_found_and_what_is_left_to_do_for_i
         assert (disk.outdated, disk.baseline_first) == ((), "") and LIVE in after.installed
 
 
-class _Server:
+@contextmanager
+def _server(tree: Path, folder: Path) -> Iterator[TlsServer]:
     """A server on the libraries that are there now."""
-
-    def __init__(self, tree: Path, folder: Path) -> None:
-        self._server = TlsServer(tree, folder)
-        deadline = time.monotonic() + 10
-        while not handshake(self._server, VERSIONS[0]):
-            assert time.monotonic() < deadline, self._server.log.read_text()
-
-    def __enter__(self) -> TlsServer:
-        return self._server
-
-    def __exit__(self, *_: object) -> None:
-        self._server.stop()
+    server = TlsServer(tree, folder)
+    try:
+        server.ready()
+        yield server
+    finally:
+        server.stop()
 
 
 def _upgrade(tree: Path, newer: Path) -> None:

@@ -51,10 +51,7 @@ def serving(
         tree = unpacked(key)
         server = TlsServer(tree, tmp_path)
         running.append(server)
-        deadline = time.monotonic() + 10
-        while not handshake(server, VERSIONS[0]):
-            assert server.alive(), server.log.read_text()
-            assert time.monotonic() < deadline, server.log.read_text()
+        server.ready()
         for library in ("libssl.so.3", "libcrypto.so.3"):
             assert server.maps(tree / LIBRARIES / library), f"{library} is not the old one"
         return server

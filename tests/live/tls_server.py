@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
@@ -34,6 +35,13 @@ class TlsServer:
                 stderr=log,
             )
         self.pid = self._process.pid
+
+    def ready(self) -> None:
+        """Once it serves."""
+        deadline = time.monotonic() + 10
+        while not handshake(self, VERSIONS[0]):
+            assert self.alive(), self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
 
     def maps(self, path: Path) -> bool:
         return str(path) in Path(f"/proc/{self.pid}/maps").read_text()

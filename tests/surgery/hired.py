@@ -13,7 +13,8 @@ from hotmend.surgery.surgeon import Surgeon, serve
 
 
 @contextmanager
-def hired(ledger: Ledger) -> Iterator[HiredSurgeon]:
+def served(ledger: Ledger) -> Iterator[tuple[Surgeon, socket.socket]]:
+    """(its worker's side, the bare socket)."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
@@ -22,4 +23,11 @@ def hired(ledger: Ledger) -> Iterator[HiredSurgeon]:
         os._exit(0)
     theirs.close()
     with Surgeon(ours, pid) as surgeon:
+        yield surgeon, ours
+
+
+@contextmanager
+def hired(ledger: Ledger) -> Iterator[HiredSurgeon]:
+    """As the agent asks it."""
+    with served(ledger) as (surgeon, _):
         yield HiredSurgeon(surgeon)

@@ -23,7 +23,8 @@ from hotmend.surgery.errors import OrderError
 from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.order import Order, Summary, Verb
 from hotmend.surgery.publishing import Consistency
-from hotmend.surgery.surgeon import Surgeon, serve
+from hotmend.surgery.surgeon import Surgeon
+from surgery.hired import served
 from surgery.workshop import hotpatch, is_root, running
 
 PATCH = hotpatch("answer")
@@ -35,18 +36,11 @@ ORDER = Order(
 )
 
 
-@pytest.fixture
-def served(ledger: Ledger) -> Iterator[tuple[Surgeon, socket.socket]]:
-    """A surgeon's ear without its confinement: (its worker's side, the bare socket)."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        serve(theirs, ledger)
-        os._exit(0)
-    theirs.close()
-    with Surgeon(ours, pid) as surgeon:
-        yield surgeon, ours
+@pytest.fixture(name="served")
+def _served(ledger: Ledger) -> Iterator[tuple[Surgeon, socket.socket]]:
+    """(its worker's side, the bare socket)."""
+    with served(ledger) as made:
+        yield made
 
 
 def test_processes_that_map_no_old_build_are_passed_over_when_asked(
