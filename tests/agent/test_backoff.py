@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from hotmend.agent.backoff import LONGEST_S, BackOff
+from hotmend.agent.backoff import LONGEST_POLL_S, LONGEST_S, BackOff
 
 MACHINES = 2000
 DOWN_S = 600.0
@@ -44,3 +44,20 @@ def test_an_answer_begins_anew() -> None:
     assert [back_off.wait_s() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     back_off.answered()
     assert back_off.wait_s() == 1
+
+
+def polls(chance: Callable[[], float]) -> list[float]:
+    """When each machine's twentieth poll begins; the first began at 0."""
+    return [sum(BackOff(chance).poll_s() for _ in range(19)) for _ in range(MACHINES)]
+
+
+def test_machines_that_came_together_do_not_poll_together() -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    times = polls(random.Random(seed).random)
+    assert max(times) <= 19 * LONGEST_POLL_S
+    assert busiest_second(times) < MACHINES * 0.1
+
+
+def test_without_chance_they_would_poll_together() -> None:
+    assert busiest_second(polls(lambda: 0.5)) == MACHINES

@@ -1,7 +1,8 @@
-"""How long to wait before asking again one that did not answer. Pure.
+"""How long to wait for an answer, and before asking again one that did not answer. Pure.
 
 Every machine of a fleet loses its control plane at the same moment; they must not come back at the
-same moment. Full jitter: anything from nothing to a bound that doubles.
+same moment. Full jitter: anything from nothing to a bound that doubles. Those that came together
+all the same do not stay together: no two polls last equally long.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 FIRST_S = 1.0
 LONGEST_S = 60.0
+LONGEST_POLL_S = 50.0
 
 
 class BackOff:
@@ -28,3 +30,7 @@ class BackOff:
         wait = self._chance() * self._bound_s
         self._bound_s = min(self._bound_s * 2, LONGEST_S)
         return wait
+
+    def poll_s(self) -> float:
+        """It is there; seconds that it may keep the next question until there is an order."""
+        return (1 + self._chance()) / 2 * LONGEST_POLL_S

@@ -39,7 +39,6 @@ from hotmend.surgery.ledger import Ledger
 from hotmend.surgery.surgeon import hire
 from hotmend.surgery.watch import Source, events, watch
 
-POLL_S = 50.0
 _IDLE_S = 0.25
 
 
@@ -165,8 +164,8 @@ def _polling(
                 continue
             watched = Witnessing(link, folder, folder.enrolment.log_key, say)
             agent.exchange(watched, wait_s)
-            wait_s = POLL_S
             back_off.answered()
+            wait_s = back_off.poll_s()
         except (LinkError, RefusedByServer, AgentError) as error:
             say(str(error))
             link = None

@@ -24,6 +24,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hotmend.server.errors import ServerError
 
 _MOST_TOGETHER = 500
+_MOST_TRIES = 5
+# Of PostgreSQL's error codes, those that say: nothing was done, try again (a deadlock is one).
+_ROLLED_BACK = "40"
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 T = TypeVar("T")
@@ -70,7 +73,7 @@ class Database:
 
     def submit(self, work: Callable[[Connection], T]) -> Future[T]:
         """Have ``work`` done in a transaction; the future ends when that is committed. It may be
-        done twice, the first time without effect."""
+        done again, all times but the last without effect."""
         task = _Task(work, Future())
         self._tasks.put(task)
         return task.done
@@ -115,13 +118,12 @@ class Database:
         return True
 
     def _done_alone(self, task: _Task[Any]) -> None:
-        for last in (False, True):
+        for tried in range(1, _MOST_TRIES + 1):
             try:
                 with self._engine.begin() as connection:
                     result = task.work(connection)
             except DBAPIError as error:
-                # A connection that broke (the database was restarted) is not used again.
-                if last or not error.connection_invalidated:
+                if tried == _MOST_TRIES or not _passes(error):
                     task.done.set_exception(error)
                     return
             except (Exception, SQLAlchemyError) as error:
@@ -130,6 +132,13 @@ class Database:
             else:
                 task.done.set_result(result)
                 return
+
+
+def _passes(error: DBAPIError) -> bool:
+    """A connection that broke (the database was restarted) is not used again; and what another
+    replica's transaction stood in the way of may be done after it."""
+    code = getattr(error.orig, "sqlstate", None) or ""
+    return error.connection_invalidated or code.startswith(_ROLLED_BACK)
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

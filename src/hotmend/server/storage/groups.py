@@ -6,10 +6,11 @@ transaction; nothing is added up, so nothing drifts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Update, case, func, insert, select, update
+from sqlalchemy import Connection, Table, Update, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from hotmend.fleet.turn import TurnState
 from hotmend.server.storage.among import among
@@ -17,6 +18,10 @@ from hotmend.server.storage.given import is_given, keys
 from hotmend.server.storage.tables import groups, machines, turns
 
 HOLDING = tuple(state for state in TurnState if state.holding)
+_INSERTS: dict[str, Callable[[Table], postgresql.Insert | sqlite.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
 # A set under five is the exception: one at a time.
 _FIFTH = 5
 
@@ -72,15 +77,15 @@ def _each(connection: Connection, statement: Update, names: Collection[str]) -> 
 
 
 def add(connection: Connection, cells: Mapping[str, tuple[str, str]]) -> None:
-    """Groups, by key, with their (region, zone); those that are there stay."""
-    known = set(connection.execute(select(groups.c.key).where(groups.c.key.in_(cells))).scalars())
+    """Groups, by key, with their (region, zone); those that are there stay, also those that
+    another replica is adding."""
     rows = [
         {"key": key, "region": region, "zone": zone, "size": 0, "budget": 1, "held": 0}
         for key, (region, zone) in sorted(cells.items())
-        if key not in known
     ]
     if rows:
-        connection.execute(insert(groups), rows)
+        statement = _INSERTS[connection.dialect.name](groups).on_conflict_do_nothing()
+        connection.execute(statement, rows)
 
 
 def get(connection: Connection, key: str) -> Group | None:
