@@ -214,7 +214,7 @@ def test_a_process_that_waits_for_its_vfork_child_is_left_alone(
     window: str, ledger: Ledger
 ) -> None:
     with running("vforked") as target:
-        assert target.state() == "D"
+        assert eventually(lambda: target.state() == "D")
         began = time.monotonic()
         with LinuxProcess(target.pid) as process:
             patch = hotpatch("answer")
