@@ -138,6 +138,8 @@ class FakeAround:
     booted: float = 0.0
     updates: tuple[Available, ...] = field(default_factory=lambda: (available(),))
     problems: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
+    asked: list[tuple[str, ...]] = field(default_factory=list)
     known: Known = None
     zone: str = "Etc/UTC"
     ring: str = ""
@@ -162,7 +164,8 @@ class FakeAround:
         return self.boot
 
     def look(self, releases: tuple[str, ...]) -> Looked:
-        return Looked(self.updates, self.problems)
+        self.asked.append(releases)
+        return Looked(self.updates, self.problems, self.whole)
 
 
 @dataclass

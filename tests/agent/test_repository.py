@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,17 @@ def test_a_release_that_nobody_signed_is_named_with_its_code(place: Place, tmp_p
     assert len(looked.available) == 1
     (problem,) = looked.problems
     assert problem == "not-released: the repository has no 2027-01.release.json"
+    assert looked.whole == {OLDER}
+
+
+def test_a_release_without_one_of_its_hotpatches_is_not_whole(
+    signed: Signed, place: Place, plane: ControlPlane, tmp_path: Path
+) -> None:
+    assert channel.look(place, [OLDER, NEWER], tmp_path / "control").whole == {OLDER, NEWER}
+    lost = signed.digests[OLDER]
+    plane.mischief = lambda data: None if hashlib.sha256(data).hexdigest() == lost else data
+    looked = channel.look(place, [OLDER, NEWER], tmp_path / "downloads")
+    assert looked.whole == {NEWER} and len(looked.problems) == 1
 
 
 def test_a_policy_once_read_stays_when_the_repository_is_away(

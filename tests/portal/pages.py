@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from hotmend.server.storage import compliance, rollouts
 from hotmend.server.storage.tables import compliance as table
 from hotmend.server.storage.tables import machines
 from portal import browser, fleet
+from server import repository
 from server.conftest import Plane
 
 PROOFS = Path(__file__).parents[2] / "proofs"
@@ -74,11 +74,9 @@ def publish(plane: Plane, folder: Path) -> bool:
         return False
     words = ["--month", "2026-11", "--proofs", str(PROOFS), "-o", str(out)]
     run("release", "plan", "--folder", str(channel), *words)
-    targets = plane.control.folder.repository / "targets"
-    targets.mkdir(parents=True)
-    shutil.copy(out / "release.json", targets / "aa.2026-11.release.json")
-    for file in out.glob("*.hotpatch"):
-        shutil.copy(file, targets / f"bb.{file.name}")
+    files = {file.name: file.read_bytes() for file in out.glob("*.hotpatch")}
+    files["2026-11.release.json"] = (out / "release.json").read_bytes()
+    repository.publish(plane.control.folder.repository, files)
     return True
 
 

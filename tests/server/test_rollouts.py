@@ -27,6 +27,7 @@ from hotmend.release.draft import Draft
 from hotmend.release.parity import Update
 from hotmend.release.release import Month
 from hotmend.server.identity.roles import Role
+from server import repository
 from server.conftest import Plane, new_database, serving
 from server.machine import Machine, enrolled
 
@@ -50,11 +51,8 @@ def own_plane(
 
 
 def publish(plane: Plane, name: str, update: Update = UPDATE) -> None:
-    """As the repository's folder has it; agents look at signatures, the server does not need to."""
-    targets = plane.control.folder.repository / "targets"
-    targets.mkdir(parents=True, exist_ok=True)
     text = draft.encode(Draft(f"{name} for tests", Month.parse(name), (update,)))
-    (targets / f"0123.{name}-release.json").write_text(text)
+    repository.publish(plane.control.folder.repository, {f"{name}-release.json": text.encode()})
 
 
 def rollouts(plane: Plane) -> list[dict[str, Any]]:
@@ -193,12 +191,26 @@ def test_settings_that_make_no_sense_are_refused_by_name(
     assert own_plane.call("GET", path).body == before
 
 
+def put_policy(plane: Plane, text: str) -> None:
+    repository.publish(plane.control.folder.repository, {"policy.json": text.encode()})
+
+
+POLICY = {"rings": [{"name": "all", "percent": 100}], "largest_batch": 1, "windows": []}
+POLICY |= {"minimum_soak_minutes": 0, "orders_per_day": 9}
+
+
 def test_a_signed_policy_caps_how_many_go_at_a_time(own_plane: Plane) -> None:
-    targets = own_plane.control.folder.repository / "targets"
-    ring = {"name": "all", "percent": 100}
-    policy = {"rings": [ring], "largest_batch": 1, "windows": []}
-    policy |= {"minimum_soak_minutes": 0, "orders_per_day": 9}
-    (targets / "0123.policy.json").write_text(json.dumps(policy))
+    put_policy(own_plane, json.dumps(POLICY))
     publish(own_plane, "2027-03")
     eventually(lambda: [r for r in rollouts(own_plane) if r["name"].startswith("2027-03")])
     assert one(own_plane, "2027-03")["settings"]["largest_batch"] == 1
+
+
+def test_a_release_that_cannot_be_read_begins_when_it_can(own_plane: Plane) -> None:
+    """It, or the policy that it is under, may still be on its way."""
+    put_policy(own_plane, json.dumps(POLICY)[:20])
+    publish(own_plane, "2027-04")
+    time.sleep(2.5)  # ticks
+    assert not [r for r in rollouts(own_plane) if r["name"].startswith("2027-04")]
+    put_policy(own_plane, json.dumps(POLICY))
+    eventually(lambda: [r for r in rollouts(own_plane) if r["name"].startswith("2027-04")])

@@ -197,7 +197,7 @@ class Agent:
         run = Run(order.id, RunKind.INSTALL, began, RunStatus.IN_PROGRESS)
         self._journal.say(run, self._clock())
         try:
-            assessment, looked = self._look()
+            assessment, looked = self._look(order.release)
             hotpatches = {a.live.article: a for a in looked.available if a.live is not None}
             released = {
                 patch.article: a.released
@@ -229,7 +229,9 @@ class Agent:
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error)))
             return
         self._take_out(self._taken_out() - _brought(done))
-        run = replace(run, status=status(done), installation=done, problem=self._problem(looked))
+        unread = order.release and order.release not in looked.whole
+        kind = RunStatus.FAILED if unread else status(done)
+        run = replace(run, status=kind, installation=done, problem=self._problem(looked))
         if wants_restart(order, done, began, self._clock()):
             refusal = self._may_act(known, order)
             if refusal is None:
@@ -272,9 +274,10 @@ class Agent:
                 done = replace(done, reboot=RebootStatus.FAILED)
             self._end(replace(run, status=RunStatus.FAILED, problem=str(error), installation=done))
 
-    def _look(self) -> tuple[Assessment, Looked]:
-        releases = tuple(filter(None, self._journal.noted("releases").split("\n")))
-        looked = self._around.look(releases)
+    def _look(self, release: str = "") -> tuple[Assessment, Looked]:
+        """``release``: looked for whether or not the control plane still names it."""
+        noted = (*self._journal.noted("releases").split("\n"), release)
+        looked = self._around.look(tuple(dict.fromkeys(filter(None, noted))))
         hotpatches, seen = self._seen(looked)
         assessment = assess(
             looked.available,

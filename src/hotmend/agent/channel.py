@@ -40,17 +40,19 @@ class Available:
 
 @dataclass(frozen=True)
 class Looked:
-    """``problems``: what could not be had, one sentence each."""
+    """``problems``: what could not be had, one sentence each; ``whole``: the releases of which
+    everything could."""
 
     available: tuple[Available, ...]
     problems: tuple[str, ...]
+    whole: frozenset[str] = frozenset()
 
 
 def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
     """All updates of ``releases``; of one package the newest month's."""
     found: dict[str, Available] = {}
     problems: list[str] = []
-    known: list[tuple[draft.Draft, datetime | None]] = []
+    known: list[tuple[draft.Draft, str, datetime | None]] = []
     names = list(releases)
     if not names:
         return Looked((), ())
@@ -62,18 +64,20 @@ def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
         try:
             fetched = view.download(name, downloads)
             text = fetched.path.read_text(encoding="utf-8")
-            known.append((draft.decode(text, name), fetched.released))
+            known.append((draft.decode(text, name), name, fetched.released))
         except NotReleased as error:
             problems.append(str(Refusal(RefusalCode.NOT_RELEASED, str(error), name)))
         except (ReleaseError, OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: {error}")
-    for release, released in sorted(known, key=lambda one: one[0].month):
+    whole = {name for _, name, _ in known}
+    for release, name, released in sorted(known, key=lambda one: one[0].month):
         for update in release.updates:
             try:
                 found[update.package] = _available(view, update, released, downloads)
             except (ReleaseError, HotpatchError, OSError) as error:
                 problems.append(f"{update.hotpatch}: {error}")
-    return Looked(tuple(found.values()), tuple(problems))
+                whole.discard(name)
+    return Looked(tuple(found.values()), tuple(problems), frozenset(whole))
 
 
 def rules(place: Place, downloads: Path) -> Known:

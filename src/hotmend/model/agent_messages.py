@@ -126,7 +126,8 @@ class Selection:
 @dataclass(frozen=True)
 class Order:
     """``maximum_s``: how long an installation may take; it begins when the machine gets it.
-    ``until``: it must have begun by then, or it is void."""
+    ``until``: it must have begun by then, or it is void. ``release``: the one that it brings, by
+    the name of its signed description; whoever cannot read all of that has not got it."""
 
     id: str
     kind: RunKind
@@ -134,6 +135,7 @@ class Order:
     maximum_s: float = 0.0
     reboot: RebootSetting = RebootSetting.NEVER
     until: float | None = None
+    release: str = ""
 
 
 @dataclass(frozen=True)

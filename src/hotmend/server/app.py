@@ -76,7 +76,7 @@ def app(control: Control) -> ASGIApp:
             task.cancel()
 
     api = _Canonical(arm(control))
-    served = [control.folder.repository / name for name in ("metadata", "targets")]
+    served = (control.repository.metadata, control.repository.targets)
     outer = Starlette(
         lifespan=lifespan,
         routes=[

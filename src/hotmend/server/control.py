@@ -12,6 +12,7 @@ from hotmend.server.folder import DataFolder
 from hotmend.server.identity.oidc import Provider, ProviderSettings
 from hotmend.server.identity.passwords import Guesses
 from hotmend.server.identity.tokens import Tokens
+from hotmend.server.repository import ServedRepository
 from hotmend.server.storage import runs
 from hotmend.server.storage.database import Database
 
@@ -19,8 +20,8 @@ from hotmend.server.storage.database import Database
 @dataclass(frozen=True)
 class Control:
     """``base_url``: where clients reach the server, without a slash at the end; ``orders``: the
-    agents that wait for one; ``log``: the audit log's checkpoints; ``provider``: where
-    people may log in, too; ``guesses``: of secrets."""
+    agents that wait for one; ``log``: the audit log's checkpoints; ``repository``: what machines
+    are served and told of; ``provider``: where people may log in, too; ``guesses``: of secrets."""
 
     database: Database
     folder: DataFolder
@@ -28,6 +29,7 @@ class Control:
     tokens: Tokens
     orders: Waiting
     log: Checkpoints
+    repository: ServedRepository
     provider: Provider | None = None
     guesses: Guesses = field(default_factory=Guesses)
     clock: Callable[[], float] = field(default=time.time)
@@ -36,10 +38,6 @@ class Control:
     def authority(self) -> str:
         """The ADFS-shaped one: clients ask nobody else about it first."""
         return f"{self.base_url}/adfs"
-
-    def releases(self) -> tuple[str, ...]:
-        """The releases that machines are told of: targets of the repository that is served."""
-        return self.folder.releases()
 
 
 def prepared(
@@ -61,6 +59,8 @@ def prepared(
 
     log = Checkpoints(database, folder.audit_key, f"hotmend/{folder.tenant}", clock)
     provider = Provider(elsewhere, base_url) if elsewhere is not None else None
+    served = ServedRepository(folder.repository)
+    waiting = Waiting(look)
     return Control(
-        database, folder, base_url, tokens, Waiting(look), log, provider=provider, clock=clock
+        database, folder, base_url, tokens, waiting, log, served, provider=provider, clock=clock
     )

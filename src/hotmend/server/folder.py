@@ -87,19 +87,6 @@ class DataFolder:
         """Where the signed repository that is served lies."""
         return self.path / "repository"
 
-    def releases(self) -> tuple[str, ...]:
-        """Names of the signed descriptions of releases that the repository has."""
-        found = (self.repository / "targets").glob("*release.json")
-        return tuple(sorted({path.name.partition(".")[2] for path in found}))
-
-    def target(self, name: str) -> str:
-        """The newest text that was published under a name. Raises OSError."""
-        found = (self.repository / "targets").glob(f"*.{name}")
-        newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-        if newest is None:
-            raise FileNotFoundError(f"the repository has no {name}")
-        return newest.read_text(encoding="utf-8")
-
     def _lasts(self, hosts: list[str], now: datetime) -> bool:
         path = self.path / "server.pem"
         if not path.exists():

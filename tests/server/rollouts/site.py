@@ -29,7 +29,7 @@ from hotmend.release.parity import Update
 from hotmend.release.release import Month
 from hotmend.simulation import shape
 from hotmend.simulation.population import Layout, population
-from server import postgres
+from server import postgres, repository
 from server.rollouts.rack import Task
 
 RACK = Path(__file__).with_name("rack.py")
@@ -93,17 +93,15 @@ class Site:
             return list(connection.execute(sqlalchemy.text(statement), values))
 
     def publish(self, number: int) -> str:
-        """A release, as the repository's folder has it: the server looks at no signatures, agents
-        do. Its name."""
+        """A release; its name."""
         month = f"{2026 + number // 12}-{number % 12 + 1:02}"
         update = Update(
             "rack-lib", "1", "2", Classification.SECURITY, ("CVE-1",), True, "x.hotpatch"
         )
-        targets = self.planes[0].data / "repository" / "targets"
-        targets.mkdir(parents=True, exist_ok=True)
+        name = f"{month}-release.json"
         text = draft.encode(Draft(f"{month} for tests", Month.parse(month), (update,)))
-        (targets / f"0123.{month}-release.json").write_text(text)
-        return f"{month}-release.json"
+        repository.publish(self.planes[0].data / "repository", {name: text.encode()})
+        return name
 
     def state(self, name: str) -> str:
         """Of its rollout; "" before there is one."""

@@ -101,7 +101,7 @@ def routes(control: Control) -> list[BaseRoute]:
             if await control.orders.wait(peer.machine, wait_s):
                 found = await polled.add((peer.machine, message))
         note, proof = await control.log.news(message.log_size)
-        return _yes(Polled(tuple(found or ()), control.releases(), note, proof))
+        return _yes(Polled(tuple(found or ()), control.repository.releases(), note, proof))
 
     async def reports(_: Request, peer: Peer, body: bytes) -> Response:
         message = _decoded(report, body)

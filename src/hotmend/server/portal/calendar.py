@@ -79,7 +79,7 @@ def _entries(visit: Visit, today: date) -> tuple[str, list[Entry]]:
 def _own(visit: Visit) -> list[Release]:
     """What the repository has published, in the calendar's words."""
     found = []
-    for one in shelf.published(visit.control.folder):
+    for one in shelf.published(visit.control.repository):
         proposal = parity.propose(one.draft.updates)
         planned = slot(one.draft.month).kind
         early = proposal.kind is Kind.BASELINE and planned is Kind.HOTPATCH

@@ -33,7 +33,7 @@ def listed(visit: Visit) -> Response:
     known = {row.article for row in missing}
     published = [
         (release, patch)
-        for release in shelf.published(visit.control.folder)
+        for release in shelf.published(visit.control.repository)
         for update in release.draft.updates
         for patch in of_update(update)
         if patch.article not in known
@@ -43,7 +43,7 @@ def listed(visit: Visit) -> Response:
 
 def one(visit: Visit) -> Response:
     article = visit.asked("article", 256)
-    releases = shelf.published(visit.control.folder)
+    releases = shelf.published(visit.control.repository)
     origin = shelf.of_article(releases, article)
     with visit.reading() as connection:
         missing = compliance.most_missing(connection, visit.scopes(READ), 1, article)
@@ -63,7 +63,7 @@ def one(visit: Visit) -> Response:
         release=origin[0] if origin is not None else None,
         update=update,
         rows=parity.rows([update]) if update is not None else [],
-        hotpatch=shelf.hotpatch(visit.control.folder, update.hotpatch) if update else None,
+        hotpatch=shelf.hotpatch(visit.control.repository, update.hotpatch) if update else None,
         most=_MOST_FUNCTIONS,
         rollout=rollout,
         curve=curve,
@@ -73,8 +73,8 @@ def one(visit: Visit) -> Response:
 def function(visit: Visit) -> Response:
     """One function of a published hotpatch: what is known of the old code, beside the new."""
     article = visit.asked("article", 256)
-    origin = shelf.of_article(shelf.published(visit.control.folder), article)
-    found = shelf.hotpatch(visit.control.folder, origin[1].hotpatch) if origin else None
+    origin = shelf.of_article(shelf.published(visit.control.repository), article)
+    found = shelf.hotpatch(visit.control.repository, origin[1].hotpatch) if origin else None
     try:
         if found is None:
             raise IndexError

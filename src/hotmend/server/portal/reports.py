@@ -75,7 +75,7 @@ def vex(visit: Visit) -> Response:
 def findings(visit: Visit, missing: dict[str, Missing], numbers: Numbers) -> Iterator[Finding]:
     """Of every advisory of every release in the repository."""
     unknown = numbers.machines[State.UNKNOWN]
-    for release in shelf.published(visit.control.folder):
+    for release in shelf.published(visit.control.repository):
         for update in release.draft.updates:
             package = f"{update.package}={update.new_version}"
             old = missing.get(f"{package}{HOTPATCH}" if update.hotpatch else package)

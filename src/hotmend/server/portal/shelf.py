@@ -13,7 +13,7 @@ from hotmend.release.debian_catalogue import of_update
 from hotmend.release.draft import Draft
 from hotmend.release.errors import ReleaseError
 from hotmend.release.parity import Update
-from hotmend.server.folder import DataFolder
+from hotmend.server.repository import ServedRepository
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Published:
     draft: Draft
 
 
-def published(folder: DataFolder) -> list[Published]:
+def published(repository: ServedRepository) -> list[Published]:
     """The newest month first; what cannot be read is left out."""
     found = []
-    for name in folder.releases():
+    for name in repository.releases():
         try:
-            found.append(Published(name, draft.decode(folder.target(name), name)))
-        except (ReleaseError, OSError, UnicodeDecodeError):
+            found.append(Published(name, draft.decode(repository.text(name), name)))
+        except ReleaseError:
             continue
     return sorted(found, key=lambda one: (one.draft.month, one.name), reverse=True)
 
@@ -44,15 +44,9 @@ def of_article(releases: list[Published], article: str) -> tuple[Published, Upda
     return None
 
 
-def hotpatch(folder: DataFolder, name: str) -> Hotpatch | None:
+def hotpatch(repository: ServedRepository, name: str) -> Hotpatch | None:
     """A hotpatch of the repository by its file's name; None where it has none that can be read."""
-    if not name or "/" in name:
-        return None
-    found = list((folder.repository / "targets").glob(f"*.{name}"))
-    newest = max(found, key=lambda path: path.stat().st_mtime, default=None)
-    if newest is None:
-        return None
     try:
-        return decode(newest.read_bytes())
-    except (HotpatchError, OSError):
+        return decode(repository.read(name))
+    except (HotpatchError, ReleaseError):
         return None

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hotmend.fleet.regions import pair_keys, pairs
 from hotmend.release import draft, policy
-from hotmend.release.errors import ReleaseError
+from hotmend.release.errors import NotReleased, ReleaseError
 from hotmend.server.control import Control
 from hotmend.server.rollouts import releases, schedules
 from hotmend.server.rollouts.moment import Moment
@@ -36,6 +36,7 @@ class Keeping:
         self._joined = 0.0
         self._minute = 0.0
         self._passed_over: set[str] = set()
+        self._problems: dict[str, str] = {}
 
     async def run(self) -> None:
         """For as long as the server runs."""
@@ -71,17 +72,18 @@ class Keeping:
 
     def _published(self) -> tuple[Published, ...]:
         """Releases that ask for a rollout and have none yet."""
-        names = [name for name in self._control.releases() if name not in self._passed_over]
+        served = self._control.repository
+        names = [name for name in served.releases() if name not in self._passed_over]
         with self._control.database.reading() as connection:
             new = [name for name in names if not rollouts.known(connection, name)]
         found = []
         for name in new:
             try:
-                text = self._control.folder.target(name)
-                one = Published(name, draft.decode(text, name), self._policy())
-            except (ReleaseError, OSError, UnicodeDecodeError) as error:
-                _log.warning("%s cannot be rolled out: %s", name, error)
-                self._passed_over.add(name)
+                one = Published(name, draft.decode(served.text(name), name), self._policy())
+            except ReleaseError as error:  # its file may still be on its way
+                if str(error) != self._problems.get(name):
+                    _log.warning("%s cannot be rolled out: %s", name, error)
+                self._problems[name] = str(error)
                 continue
             if one.wanted:
                 found.append(one)
@@ -90,8 +92,8 @@ class Keeping:
         return tuple(found)
 
     def _policy(self) -> policy.Policy | None:
-        """The signed one; None where nobody has published any. Raises ReleaseError, OSError."""
+        """The signed one; None where nobody has published any. Raises ReleaseError."""
         try:
-            return policy.parse(self._control.folder.target(policy.TARGET))
-        except FileNotFoundError:
+            return policy.parse(self._control.repository.text(policy.TARGET))
+        except NotReleased:
             return None

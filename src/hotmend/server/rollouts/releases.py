@@ -54,7 +54,9 @@ class Published:
         wanted = (one for one in updates if one.classification.automatic)
         articles = tuple(patch.article for one in wanted for patch in of_update(one))
         selection = Selection((), articles, only_without_reboot=live, baseline_first=live)
-        return Order("", RunKind.INSTALL, selection, _LONGEST_S, RebootSetting.NEVER)
+        return Order(
+            "", RunKind.INSTALL, selection, _LONGEST_S, RebootSetting.NEVER, release=self.name
+        )
 
 
 def begin(
