@@ -134,7 +134,7 @@ def paths(plane: Plane) -> dict[str, str]:
         **{f"machine-{tab}": f"{one}/{tab}" for tab in TABS},
         "arc-policy": f"{machine(plane, 'arc')}/policy",
     }
-    if not plane.control.folder.releases():
+    if not plane.control.repository.releases():
         del found["function"]
     return found
 
