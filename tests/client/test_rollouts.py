@@ -6,19 +6,27 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from client.conftest import Terminal
 from hotmend.cli import exit_codes
+from hotmend.model.agent_messages import Assessment
+from hotmend.server.storage.tables import turns
 from server.conftest import Plane
-from server.machine import enrolled
-from server.test_rollouts import SETTINGS, eventually, far_from_now, publish
+from server.machine import Machine, enrolled
+from server.test_rollouts import SETTINGS, assessed, eventually, far_from_now, publish
 
 
 @pytest.fixture(scope="module")
-def begun(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> str:
+def machine(plane: Plane, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    return enrolled(plane, "waits", tmp_path_factory.mktemp("machines"))
+
+
+@pytest.fixture(scope="module")
+def begun(plane: Plane, machine: Machine) -> str:
     """The name of a rollout that waits."""
     assert plane.call("PUT", SETTINGS, far_from_now()).status == 200
-    enrolled(plane, "waits", tmp_path_factory.mktemp("machines")).poll()
+    machine.poll()
     publish(plane, "2026-11")
     shown = "providers/Hotmend.Fleet/rollouts"
     eventually(lambda: plane.call("GET", shown).body["value"])
@@ -76,6 +84,18 @@ def test_words_that_name_nothing_are_answered_with_what_is_wrong(
     admin: Terminal, begun: str, words: tuple[str, ...], sentence: str
 ) -> None:
     assert sentence in admin(*words, check=exit_codes.FAILED).err
+
+
+def test_who_is_healthy_and_waits_for_a_restart_is_not_said_to_be_done(
+    plane: Plane, admin: Terminal, machine: Machine, begun: str
+) -> None:
+    healthy = update(turns).where(turns.c.machine == machine.identifier).values(state="healthy")
+    plane.control.database.write(lambda connection: connection.execute(healthy))
+    assert "1 healthy, 0 failed" in admin("rollouts", "show", begun).out, "the control"
+    assessed(machine, Assessment(True, ()))
+    assert "1 healthy (1 wait for a restart), 0 failed" in admin("rollouts", "show", begun).out
+    said = " ".join(admin("rollouts", "machines", begun, check=0).out.split())
+    assert "waits for a restart" in said
 
 
 def test_without_a_login_both_say_how_to_get_one(hotmend: Terminal, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from hotmend.model.agent_messages import (
+    Assessment,
     Health,
     Installation,
     Order,
@@ -135,6 +137,25 @@ def test_a_release_is_rolled_out_machine_by_machine(own_plane: Plane, tmp_path: 
     ended = eventually(lambda: (r := one(plane, "2026-11"))["state"] == "finished" and r)
     turns = plane.call("GET", f"{FLEET}/rollouts/{ended['id']}/turns").body["value"]
     assert [turn["state"] for turn in turns] == ["healthy"] * 3
+    assert to_restart(plane, "2026-11") == (0, [])
+    assessed(machines[1], Assessment(True, ()))
+    assert to_restart(plane, "2026-11") == (1, [machines[1].identifier]), "healthy, and not done"
+    assessed(machines[1], Assessment(False, ()))
+    assert to_restart(plane, "2026-11") == (0, [])
+
+
+def assessed(machine: Machine, found: Assessment) -> None:
+    now = time.time()
+    run = Run(str(uuid.uuid4()), RunKind.ASSESS, now, RunStatus.SUCCEEDED, now, found)
+    assert machine.report(run).accepted
+
+
+def to_restart(plane: Plane, name: str) -> tuple[int, list[str]]:
+    """How many machines the rollout says wait for a restart, and which."""
+    known = one(plane, name)
+    turns = plane.call("GET", f"{FLEET}/rollouts/{known['id']}/turns").body["value"]
+    number = sum(phase["restartRequired"] for phase in known["phases"])
+    return number, [turn["machine"] for turn in turns if turn["restartRequired"]]
 
 
 def test_people_pause_resume_halt_exclude_and_cancel(own_plane: Plane, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from hotmend.client.rollouts import DEEDS, Rollouts
 _MARKS = {"running": "⧗", "paused": "⧗", "halted": "✗", "cancelled": "✗", "finished": "✓"}
 _OVER = ("finished", "cancelled")
 _COUNTS = ("waiting", "inFlight", "healthy", "failed")
+_RESTART = "waits for a restart; old code runs until then"
 _LOOK_EVERY_S = 1.0
 
 _because = click.option("--because", default="", help="Why, for the audit log.")
@@ -101,7 +102,7 @@ def machines(rollout: str, state: str, as_object: bool) -> None:
             turn["zone"],
             turn["group"].rpartition("/")[2],
             str(turn["updateDomain"]),
-            turn["because"],
+            turn["because"] or (_RESTART if turn["restartRequired"] else ""),
             turn["machine"],
         )
     print_table(table)
@@ -197,11 +198,11 @@ def _state(one: dict[str, Any]) -> str:
 
 
 def _line(one: dict[str, Any]) -> str:
-    totals = {name: sum(phase[name] for phase in one["phases"]) for name in _COUNTS}
-    counts = ", ".join(
-        f"{totals[name]} {words}"
-        for name, words in zip(_COUNTS, ("wait", "in flight", "healthy", "failed"), strict=True)
+    waiting, in_flight, healthy, failed, restart = (
+        sum(phase[name] for phase in one["phases"]) for name in (*_COUNTS, "restartRequired")
     )
+    well = f"{healthy} healthy" + (f" ({restart} wait for a restart)" if restart else "")
+    counts = f"{waiting} wait, {in_flight} in flight, {well}, {failed} failed"
     because = one["because"] or one["warning"]
     said = f" · {because}" if because else ""
     return f"{_state(one)} · phase {one['phase']} of {one['lastPhase']} · {counts}{said}"
@@ -210,11 +211,12 @@ def _line(one: dict[str, Any]) -> str:
 def _print(one: dict[str, Any]) -> None:
     click.echo(f"{one['name']}  {one['id']}")
     click.echo(_line(one))
-    table = Table("phase", "waiting", "in flight", "healthy", "failed")
+    table = Table("phase", "waiting", "in flight", "healthy", "failed", "healthy, to restart")
     for phase in one["phases"]:
         label = "0, canaries" if phase["phase"] == 0 else str(phase["phase"])
         mark = " ←" if phase["phase"] == one["phase"] and one["state"] not in _OVER else ""
-        table.add_row(label + mark, *(str(phase[name]) for name in _COUNTS))
+        counts = (str(phase[name]) for name in (*_COUNTS, "restartRequired"))
+        table.add_row(label + mark, *counts)
     print_table(table)
     if one["frozenSubscriptions"]:
         click.echo(f"✗ frozen: {', '.join(one['frozenSubscriptions'])}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from hotmend.fleet.regions import pair_keys, pairs
 from hotmend.fleet.rollout import RolloutState
@@ -20,9 +20,8 @@ from hotmend.server.errors import ArmError
 from hotmend.server.fleet_api.machines import FLEET, enrolled
 from hotmend.server.rollouts import people, why
 from hotmend.server.rollouts.moment import Moment
-from hotmend.server.storage import audit, rollouts, settings
+from hotmend.server.storage import audit, rollouts, settings, turns
 from hotmend.server.storage.rollouts import Rollout
-from hotmend.server.storage.tables import machines, turns
 
 _PATH = "/subscriptions/{subscription}/providers/Hotmend.Fleet/rollouts"
 _ONE = f"{_PATH}/{{rollout}}"
@@ -60,6 +59,7 @@ def router(control: Control, access: Access) -> APIRouter:
         with control.database.reading() as connection:
             known = _found(connection, rollout)
             standing = rollouts.standing(connection, known, control.clock())
+            restart = rollouts.waiting_for_restart(connection, known.id)
         phases: dict[int, dict[str, int]] = {}
         for tally in standing.tallies:
             row = phases.setdefault(tally.phase, dict.fromkeys(_COUNTS, 0))
@@ -67,7 +67,10 @@ def router(control: Control, access: Access) -> APIRouter:
             row["inFlight"] += tally.in_flight
             row["healthy"] += tally.healthy
             row["failed"] += tally.failed
-        shown = [{"phase": phase, **counts} for phase, counts in sorted(phases.items())]
+        shown = [
+            {"phase": phase, **counts, "restartRequired": restart.get(phase, 0)}
+            for phase, counts in sorted(phases.items())
+        ]
         return {**_shown(known), "phases": shown}
 
     @routes.get(f"{_ONE}/turns", **access.to(_READ))
@@ -82,16 +85,7 @@ def router(control: Control, access: Access) -> APIRouter:
         subscriptions.check(control, subscription)
         with control.database.reading() as connection:
             known = _found(connection, rollout)
-            wanted = (
-                select(turns, machines.c.resource, machines.c.host, machines.c.simulated)
-                .join(machines, machines.c.id == turns.c.machine, isouter=True)
-                .where(turns.c.rollout == known.id, turns.c.machine > after)
-                .order_by(turns.c.machine)
-                .limit(top)
-            )
-            if state is not None:
-                wanted = wanted.where(turns.c.state == state.value)
-            found = [_turn(row) for row in connection.execute(wanted)]
+            found = [_turn(row) for row in turns.page(connection, known.id, state, after, top)]
         page: dict[str, Any] = {"value": found}
         if len(found) == top:
             url = request.url.include_query_params(after=found[-1]["machine"])
@@ -222,4 +216,5 @@ def _turn(row: Any) -> dict[str, Any]:
         "installed": when(row.installed),
         "ended": when(row.ended),
         "because": row.because,
+        "restartRequired": bool(row.restart),
     }

@@ -84,6 +84,7 @@ def board(looker: Visit) -> Response:
     with looker.reading() as connection:
         known = _found(connection, looker.request.path_params["rollout"])
         phases = _phases(connection, known)
+        restart = rollouts.waiting_for_restart(connection, known.id)
         rows = turns.page(connection, known.id, TurnState(state), after, _PAGE + 1)
         reasons = why.several(connection, known, [row.machine for row in rows[:_PAGE]], moment)
         curve = adoption.curve(connection, known)
@@ -96,6 +97,7 @@ def board(looker: Visit) -> Response:
         "rollout.html",
         known=known,
         phases=phases,
+        restart=restart,
         regions=regions(),
         states=_STATES,
         state=state,

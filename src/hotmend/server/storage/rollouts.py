@@ -29,7 +29,8 @@ from hotmend.fleet.settings import Settings, parsed
 from hotmend.fleet.turn import Failure, TurnState
 from hotmend.model.agent_messages import Order
 from hotmend.server.storage.among import among
-from hotmend.server.storage.tables import machines, rollouts, turn_counts, turns
+from hotmend.server.storage.compliance import State
+from hotmend.server.storage.tables import listing, machines, rollouts, turn_counts, turns
 
 AUTOMATIC, SCHEDULED = "automatic", "scheduled"
 _OF = turns.c.rollout == bindparam("of")
@@ -42,6 +43,14 @@ _TALLY = (
     select(_count.phase, _count.state, func.sum(_count.count))
     .where(_count.rollout == bindparam("of"), _count.count > 0)
     .group_by(_count.phase, _count.state)
+)
+# Of listed machines, since those that need a restart are found there without a look at the others.
+_RESTART = (
+    select(turns.c.phase, func.count())
+    .join(listing, listing.c.machine == turns.c.machine)
+    .where(_OF, turns.c.state == TurnState.HEALTHY.value)
+    .where(listing.c.state == State.RESTART.value)
+    .group_by(turns.c.phase)
 )
 _again = turns.c.failure != Failure.UNHEALTHY.value
 _again &= turns.c.attempts < bindparam("attempts", type_=Integer)
@@ -260,6 +269,11 @@ def tally(connection: Connection, identifier: str) -> list[tuple[int, str, int]]
     """(phase, a turn's state, how many)."""
     found = connection.execute(_TALLY, {"of": identifier})
     return [(phase, state, count) for phase, state, count in found]
+
+
+def waiting_for_restart(connection: Connection, identifier: str) -> dict[int, int]:
+    """By phase: healthy machines on which old code runs until somebody restarts them."""
+    return {phase: count for phase, count in connection.execute(_RESTART, {"of": identifier})}
 
 
 def _last_canary(connection: Connection, rollout: Rollout) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Float, Row, bindparam, select, update
+from sqlalchemy import Connection, Float, Row, bindparam, false, func, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement, Grouping
 
@@ -20,8 +20,9 @@ from hotmend.model.agent_messages import Order, Run, RunStatus
 from hotmend.server.storage import groups
 from hotmend.server.storage.admission import Admitted
 from hotmend.server.storage.among import among
+from hotmend.server.storage.compliance import State
 from hotmend.server.storage.given import given
-from hotmend.server.storage.tables import machines, runs, turns
+from hotmend.server.storage.tables import listing, machines, runs, turns
 
 GOOD = "good"
 _AT_ONCE = 500
@@ -190,17 +191,25 @@ def run_id(rollout: str, machine: str, attempt: int) -> str:
 
 
 def page(
-    connection: Connection, rollout: str, state: TurnState, after: str, most: int
+    connection: Connection, rollout: str, state: TurnState | None, after: str, most: int
 ) -> list[Row[Any]]:
-    """Turns in a state, with their machines as far as these are still there: at most ``most``
-    behind the machine ``after``."""
+    """Turns in a state, or in any, with their machines as far as these are still there: at most
+    ``most`` behind the machine ``after``. ``restart``: old code runs on the healthy machine until
+    somebody restarts it."""
+    restart = (turns.c.state == TurnState.HEALTHY.value) & (listing.c.state == State.RESTART.value)
     found = (
-        select(turns, machines.c.resource, machines.c.host, machines.c.simulated)
+        select(
+            *(turns, machines.c.resource, machines.c.host, machines.c.simulated),
+            func.coalesce(restart, false()).label("restart"),
+        )
         .join(machines, machines.c.id == turns.c.machine, isouter=True)
-        .where(turns.c.rollout == rollout, turns.c.state == state.value, turns.c.machine > after)
+        .join(listing, listing.c.key == machines.c.resource, isouter=True)
+        .where(turns.c.rollout == rollout, turns.c.machine > after)
         .order_by(turns.c.machine)
         .limit(most)
     )
+    if state is not None:
+        found = found.where(turns.c.state == state.value)
     return list(connection.execute(found))
 
 
