@@ -138,7 +138,7 @@ class FakeAround:
     booted: float = 0.0
     updates: tuple[Available, ...] = field(default_factory=lambda: (available(),))
     problems: tuple[str, ...] = ()
-    whole: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
     asked: list[tuple[str, ...]] = field(default_factory=list)
     known: Known = None
     zone: str = "Etc/UTC"
@@ -165,7 +165,7 @@ class FakeAround:
 
     def look(self, releases: tuple[str, ...]) -> Looked:
         self.asked.append(releases)
-        return Looked(self.updates, self.problems, self.whole)
+        return Looked(self.updates, self.problems, frozenset(releases) - self.unread)
 
 
 @dataclass

@@ -337,12 +337,18 @@ def test_what_cannot_be_fetched_is_said(machine: FakeMachine) -> None:
     machine.settle(machine.agent())
     (run,) = ended(machine, RunKind.ASSESS)
     assert run.status is RunStatus.COMPLETED_WITH_WARNINGS and "trusted" in run.problem
+    assert run.assessment is not None and run.assessment.unread == ()
+    machine.around.unread = frozenset({"r.json"})
+    machine.link.heard.clear()
+    machine.settle(machine.agent())
+    (run,) = ended(machine, RunKind.ASSESS)
+    assert run.assessment is not None and run.assessment.unread == ("r.json",)
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_who_cannot_read_all_of_a_release_has_not_got_it(machine: FakeMachine, whole: bool) -> None:
     """What can be read of it is installed all the same."""
-    machine.around.whole = frozenset({"11.json"}) if whole else frozenset()
+    machine.around.unread = frozenset() if whole else frozenset({"11.json"})
     machine.around.problems = () if whole else ("11.json: the metadata cannot be trusted",)
     machine.link.orders_waiting = [replace(install(), release="11.json")]
     machine.settle(machine.agent())

@@ -155,6 +155,39 @@ def test_the_status_says_what_there_is(
     assert len(content["patches"]) == len(patches)
 
 
+def test_who_found_nothing_and_could_not_read_everything_is_not_well(
+    admin: Terminal, machine: Machine
+) -> None:
+    def answer(order: Order, *patches: AvailablePatch) -> Run:
+        run = machine.assessed(order.id, *patches)
+        assert run.assessment is not None
+        unread = replace(run.assessment, unread=("11.json",))
+        warned = RunStatus.COMPLETED_WITH_WARNINGS
+        return replace(run, status=warned, assessment=unread, problem="11.json: away")
+
+    with answering(machine, answer):
+        said = admin("assess", machine.name, check=exit_codes.FAILED)
+    assert f"✗ {machine.name}" in said.out and "11.json: away" in said.out
+    said = admin("patches", machine.name, check=exit_codes.FAILED)
+    assert "✗ 11.json could not be read whole" in said.err
+    assert "0 or more" in admin("machines", check=0).out
+    with answering(machine, lambda order: answer(order, PATCH)):
+        admin("assess", machine.name, check=exit_codes.SECURITY_UPDATES)
+    admin("patches", machine.name, check=exit_codes.SECURITY_UPDATES)
+
+
+def test_an_installation_with_warnings_is_not_said_to_be_done(
+    admin: Terminal, machine: Machine
+) -> None:
+    def answer(order: Order) -> Run:
+        done = installed(order, result(InstallationState.INSTALLED), reboot=RebootStatus.NOT_NEEDED)
+        return replace(done, status=RunStatus.COMPLETED_WITH_WARNINGS, problem="11.json: away")
+
+    with answering(machine, answer):
+        said = admin("install", machine.name, check=exit_codes.FAILED)
+    assert f"✗ {machine.name}" in said.out and "11.json: away" in said.out
+
+
 REFUSED = ProcessResult(17, "nginx", "refused", because="opted-out: it says no")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, func, select, text, update
 
+from hotmend.model.agent_messages import AvailablePatch
 from hotmend.server.arm import listing
 from hotmend.server.storage import compliance, inventory
 from hotmend.server.storage.compliance import FRESH_S, HEARD_S, State
@@ -162,6 +165,29 @@ def test_a_machine_is_listed_from_its_first_word_to_its_removal(
     path = "resourceGroups/fleet/providers/Microsoft.Compute/virtualMachines/fresh"
     assert filled.call("DELETE", path).status == 200
     assert status() is None
+
+
+def test_who_found_nothing_and_could_not_read_all_releases_is_unknown(
+    filled: Plane, tmp_path: Path
+) -> None:
+    machine = enrolled(filled, "blind", tmp_path)
+
+    def stands(unread: tuple[str, ...], *patches: AvailablePatch) -> tuple[str, str]:
+        run = machine.assessed(str(uuid.uuid4()), *patches)
+        assert run.assessment is not None
+        seen = replace(run.assessment, unread=unread)
+        assert machine.report(replace(run, assessment=seen)).accepted
+        columns = select(table.c.state, table.c.updates)
+        with filled.control.database.reading() as connection:
+            rows = connection.execute(columns.where(table.c.machine == machine.identifier))
+            return tuple(rows.one())
+
+    assert stands(()) == ("live", "none")
+    assert stands(("11.json",)) == ("unknown", "nodata")
+    outdated = replace(PATCH, outdated=(7,))
+    assert stands(("11.json",), outdated) == ("waiting", "available"), "what it found, it found"
+    assert stands((), outdated) == ("waiting", "available")
+    assert stands(()) == ("live", "none")
 
 
 def test_a_row_that_is_lost_comes_back(filled: Plane) -> None:

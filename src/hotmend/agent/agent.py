@@ -277,7 +277,8 @@ class Agent:
     def _look(self, release: str = "") -> tuple[Assessment, Looked]:
         """``release``: looked for whether or not the control plane still names it."""
         noted = (*self._journal.noted("releases").split("\n"), release)
-        looked = self._around.look(tuple(dict.fromkeys(filter(None, noted))))
+        named = tuple(dict.fromkeys(filter(None, noted)))
+        looked = self._around.look(named)
         hotpatches, seen = self._seen(looked)
         assessment = assess(
             looked.available,
@@ -288,6 +289,8 @@ class Agent:
             older=self._packages.older,
             reboot_pending=self._around.reboot_pending(),
         )
+        unread = tuple(name for name in named if name not in looked.whole)
+        assessment = replace(assessment, unread=unread)
         self._live(_in_force(assessment, hotpatches, self._taken_out()))
         return assessment, looked
 

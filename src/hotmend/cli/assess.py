@@ -35,9 +35,12 @@ def command(machines: tuple[str, ...], wait_s: float, as_object: bool) -> None:
             said = f"✗ {name}  {result['error']['message']}"
         else:
             pending = result["rebootPending"]
-            codes.append(exit_code_of(result["availablePatches"], reboot_pending=pending))
+            code = exit_code_of(result["availablePatches"], reboot_pending=pending)
+            nothing = code == exit_codes.DONE and result["status"] != "Succeeded"
+            codes.append(exit_codes.FAILED if nothing else code)
             said = (
-                f"✓ {name}  {result['criticalAndSecurityPatchCount']} critical or security, "
+                f"{'✗' if nothing else '✓'} {name}  "
+                f"{result['criticalAndSecurityPatchCount']} critical or security, "
                 f"{result['otherPatchCount']} other"
             ) + (", a restart is pending" if pending else "")
             if "error" in result:

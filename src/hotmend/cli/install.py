@@ -70,14 +70,15 @@ def _code(result: dict[str, Any] | None, run: dict[str, Any] | None) -> int:
         if not failed and result["maintenanceWindowExceeded"]:
             return exit_codes.WAITING
         return exit_codes.FAILED
-    required = result["rebootStatus"] == "Required"
-    return exit_codes.REBOOT_REQUIRED if required else exit_codes.DONE
+    if result["rebootStatus"] == "Required":
+        return exit_codes.REBOOT_REQUIRED
+    return exit_codes.DONE if result["status"] == "Succeeded" else exit_codes.FAILED
 
 
 def _lines(name: str, result: dict[str, Any] | None, run: dict[str, Any] | None) -> list[str]:
     if result is None:
         return [f"⧗ {name}  has not ended; it goes on → hotmend history {name}"]
-    mark = "✗" if result["status"] == "Failed" else "✓"
+    mark = "✓" if result["status"] == "Succeeded" else "✗"
     lines = [
         f"{mark} {name}  {result['installedPatchCount']} installed, "
         f"{result['failedPatchCount']} failed, {result['pendingPatchCount']} had no time left"

@@ -20,18 +20,24 @@ def command(as_object: bool) -> None:
         return
     table = Table("machine", "agent", "assessed", "critical, security", "other", "restart", "id")
     for machine in found:
-        urgent, other = machine["criticalAndSecurityPatchCount"], machine["otherPatchCount"]
         table.add_row(
             name_of(machine),
             _agent(machine),
             when(machine["assessed"]),
-            "unknown" if urgent is None else str(urgent),
-            "unknown" if other is None else str(other),
+            _number(machine, "criticalAndSecurityPatchCount"),
+            _number(machine, "otherPatchCount"),
             "⧗ pending" if machine["rebootPending"] else "",
             machine["id"],
         )
     print_table(table)
     click.echo(f"{len(found)} machines", err=True)
+
+
+def _number(machine: dict[str, Any], name: str) -> str:
+    """Who could not read all releases may lack more than it found."""
+    if machine[name] is None:
+        return "unknown"
+    return f"{machine[name]} or more" if machine["releasesNotRead"] else str(machine[name])
 
 
 def _agent(machine: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
+from hotmend.cli import exit_codes
 from hotmend.cli.fleet import (
     as_object_option,
     exit_code_of,
@@ -49,4 +50,7 @@ def command(machine: str, as_object: bool) -> None:
         if pending:
             said += ", a restart is pending"
         click.echo(said, err=True)
-    leave(exit_code_of(found["value"], reboot_pending=pending))
+        for name in found["releasesNotRead"]:
+            click.echo(f"✗ {name} could not be read whole; it may bring more", err=True)
+    code = exit_code_of(found["value"], reboot_pending=pending)
+    leave(exit_codes.FAILED if code == exit_codes.DONE and found.get("releasesNotRead") else code)

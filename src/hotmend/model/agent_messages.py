@@ -204,13 +204,15 @@ class StaleProcess:
 @dataclass(frozen=True)
 class Assessment:
     """``patches``: what could be installed; ``installed``: articles that are, on the disk and in
-    every process. ``unexamined``: processes that could not be looked at."""
+    every process. ``unexamined``: processes that could not be looked at; ``unread``: releases that
+    could not be read whole, of which the machine may lack anything."""
 
     reboot_pending: bool
     patches: tuple[AvailablePatch, ...]
     installed: tuple[str, ...] = ()
     unexamined: int = 0
     stale: tuple[StaleProcess, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

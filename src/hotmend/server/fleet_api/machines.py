@@ -82,6 +82,7 @@ def router(control: Control, access: Access) -> APIRouter:
             "assessed": timestamp(kept.finished or kept.asked),
             "rebootPending": assessment.reboot_pending,
             "processesNotExamined": assessment.unexamined,
+            "releasesNotRead": list(assessment.unread),
             "staleProcesses": [
                 {"pid": p.pid, "command": p.command, "files": list(p.files), "needs": p.needs.value}
                 for p in assessment.stale
@@ -145,6 +146,7 @@ def enrolled(connection: Connection, subscription: str, group: str, name: str) -
 def _machine(machine: Machine, assessed: Kept | None, now: float) -> dict[str, Any]:
     words = machine.resource.split("/")
     summary = patch_results.assessment_summary(assessed) if assessed is not None else None
+    assessment = assessed.run.assessment if assessed and assessed.run else None
     return {
         "id": machine.resource,
         "name": words[-1],
@@ -158,6 +160,7 @@ def _machine(machine: Machine, assessed: Kept | None, now: float) -> dict[str, A
         "criticalAndSecurityPatchCount": summary and summary["criticalAndSecurityPatchCount"],
         "otherPatchCount": summary and summary["otherPatchCount"],
         "rebootPending": summary and summary["rebootPending"],
+        "releasesNotRead": list(assessment.unread) if assessment else [],
     }
 
 

@@ -1,7 +1,8 @@
 """How machines stand: what their last assessments found, counted in SQL.
 
 Old news is no news: a machine whose assessment is older than ``FRESH_S``, or that has been silent
-for longer than ``HEARD_S``, stands nowhere that anybody knows.
+for longer than ``HEARD_S``, stands nowhere that anybody knows. Neither does one that found nothing,
+and could not read all releases.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def counted(found: Assessment) -> dict[str, Any]:
         "restart": len(restart),
         "unexamined": min(max(found.unexamined, 0), _MOST_PROCESSES),
         "reboot": found.reboot_pending,
+        "unread": len(found.unread),
     }
 
 
@@ -126,6 +128,7 @@ def state(now: float) -> ColumnElement[str]:
         (~known(now), State.UNKNOWN.value),
         (restart, State.RESTART.value),
         (compliance.c.waiting > 0, State.WAITING.value),
+        (compliance.c.unread > 0, State.UNKNOWN.value),
         else_=State.LIVE.value,
     )
 

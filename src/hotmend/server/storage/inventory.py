@@ -217,6 +217,7 @@ def updates(now: float) -> ColumnElement[str]:
         (~standing.known(now), Updates.NO_DATA.value),
         (compliance.c.reboot, Updates.REBOOT.value),
         (there, Updates.AVAILABLE.value),
+        (compliance.c.unread > 0, Updates.NO_DATA.value),
         else_=Updates.NONE.value,
     )
 

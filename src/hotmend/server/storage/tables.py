@@ -230,6 +230,7 @@ compliance = Table(
     Column("restart", Integer, nullable=False),
     Column("unexamined", Integer, nullable=False),
     Column("reboot", Boolean, nullable=False),  # the machine itself waits for one
+    Column("unread", Integer, nullable=False),  # releases that it could not read whole
 )
 
 # The patches that it found missing.
