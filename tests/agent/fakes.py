@@ -175,10 +175,12 @@ class FakeLink:
     orders_waiting: list[Order] = field(default_factory=list)
     heard: list[Report] = field(default_factory=list)
     silent: bool = False
+    releases: tuple[str, ...] = ("r.json",)
 
     def orders(self, poll: Poll) -> Polled:
         self._speak()
-        return Polled(tuple(o for o in self.orders_waiting if o.id not in poll.known), ("r.json",))
+        waiting = tuple(order for order in self.orders_waiting if order.id not in poll.known)
+        return Polled(waiting, self.releases)
 
     def report(self, report: Report) -> Reported:
         self._speak()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.fakes import DATA, FakeMachine
-from hotmend.agent.agent import ASSESS_EVERY_S, SETTLED_S, next_assessment
+from hotmend.agent.agent import ASSESS_EVERY_S, NEWS_WITHIN_S, SETTLED_S, next_assessment
 from hotmend.agent.errors import LinkError
 from hotmend.model.agent_messages import (
     InstallationState,
@@ -62,6 +62,19 @@ def test_it_assesses_by_itself_once_a_day(machine: FakeMachine) -> None:
     machine.now += 1
     machine.settle(agent)
     assert len(ended(machine, RunKind.ASSESS)) == 2
+
+
+def test_a_new_release_is_looked_at_soon_and_once(machine: FakeMachine) -> None:
+    agent = machine.agent()
+    machine.settle(agent)
+    machine.link.releases += ("2026-12.json",)
+    machine.settle(agent)
+    machine.now += NEWS_WITHIN_S
+    machine.settle(agent)
+    assert machine.around.asked[1:] == [("r.json", "2026-12.json")]
+    machine.now += NEWS_WITHIN_S
+    machine.settle(agent)
+    assert len(ended(machine, RunKind.ASSESS)) == 2, "no news any more"
 
 
 def test_it_does_not_assess_before_it_knows_which_releases_there_are(

@@ -50,6 +50,9 @@ SETTLED_S = 120.0
 # How soon a rotation of the publishers' keys arrives; metadata that went stale is an alarm after
 # two of these.
 REFRESH_EVERY_S = 600.0
+# A new release is looked at within that, each machine at a time of its own: as often as each asks
+# for metadata anyway.
+NEWS_WITHIN_S = REFRESH_EVERY_S
 _DAY_S = 24 * 3600.0
 
 
@@ -140,7 +143,8 @@ class Agent:
             return False  # what the control plane selects is not known yet
         last = float(self._journal.noted("assessed") or 0)
         settled = self._around.facts().booted + SETTLED_S
-        if self._clock() >= next_assessment(last, self._assess_every_s, settled):
+        due = next_assessment(last, self._assess_every_s, settled)
+        if self._clock() >= min(due, float(self._journal.noted("news") or due)):
             self._assess(str(uuid.uuid4()))
             return True
         return False
@@ -184,6 +188,7 @@ class Agent:
     def _assess(self, identifier: str) -> None:
         began = self._clock()
         self._journal.note("assessed", str(began))
+        self._journal.note("news", "")
         run = Run(identifier, RunKind.ASSESS, began, RunStatus.SUCCEEDED)
         try:
             assessment, looked = self._look()
@@ -331,7 +336,10 @@ class Agent:
     def exchange(self, link: Link, wait_s: float) -> bool:
         """Hear of orders; whether there are new ones. Raises LinkError, RefusedByServer."""
         polled = link.orders(Poll(wait_s, self._journal.known()))
-        self._journal.note("releases", "\n".join(polled.releases))
+        before, releases = self._journal.noted("releases"), "\n".join(polled.releases)
+        self._journal.note("releases", releases)
+        if releases != before and not self._journal.noted("news"):
+            self._journal.note("news", str(self._clock() + random.uniform(0.0, NEWS_WITHIN_S)))
         self._journal.note("heard", str(self._clock()))
         return any([self._journal.take(order) for order in polled.orders])
 
