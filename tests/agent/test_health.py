@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from agent.fakes import FakeSurgery
+from agent.fakes import DATA, FakeSurgery
 from hotmend.agent.health import HealthWatch
 from hotmend.agent.journal import Journal
 from hotmend.agent.settings import Settings
@@ -31,6 +32,10 @@ class FakeSenses:
 
     def lives(self, identity: Identity) -> bool:
         return identity not in self.dead
+
+    def having(self, sha256: str) -> set[int]:
+        assert sha256 == hashlib.sha256(DATA).hexdigest()
+        return {identity.pid for identity in self.ledger}
 
     def boot_id(self) -> str:
         return self.boot
@@ -136,6 +141,29 @@ def test_memory_that_is_not_as_written_is_told(patient: Patient) -> None:
     patient.surgery.differing = set()
     mended = patient.later(3600)
     assert mended is not None and (mended.intact, mended.drifted) == (2, ())
+
+
+def test_memory_that_is_mended_before_it_was_read_again_is_told(patient: Patient) -> None:
+    patient.later(3)
+    patient.surgery.processes |= {11: False, 12: False}  # the one had it, the other is new
+    patient.watch.put_in_again(DATA)
+    said = patient.later(1)
+    assert said is not None and said.intact == 1
+    assert [(d.pid, d.because.partition(":")[0]) for d in said.drifted] == [(11, "bytes-differ")]
+    patient.watch.put_in_again(DATA)
+    assert patient.later(1) is None
+    patient.watch.verify()
+    mended = patient.later(1)
+    assert mended is not None and (mended.intact, mended.drifted) == (3, ())
+
+
+def test_memory_that_is_not_as_written_is_told_once_when_it_is_mended(patient: Patient) -> None:
+    patient.later(3)
+    patient.surgery.processes[11], patient.surgery.differing = False, {11}
+    patient.watch.verify()
+    patient.watch.put_in_again(DATA)
+    said = patient.later(1)
+    assert said is not None and [d.pid for d in said.drifted] == [11]
 
 
 def test_a_probe_that_changes_its_mind_is_told_at_once(patient: Patient) -> None:

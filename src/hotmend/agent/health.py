@@ -6,6 +6,7 @@ the last poll: silence is never health.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from hotmend.agent.settings import Settings
 from hotmend.agent.surgery_port import Surgery
 from hotmend.model.agent_messages import Drift, Ended, Health, ProbeResult
 from hotmend.model.outcome import Outcome, OutcomeKind
+from hotmend.model.refusal import RefusalCode
 from hotmend.surgery.errors import SurgeryError
 from hotmend.surgery.process import Identity
 
@@ -30,6 +32,9 @@ class Senses(Protocol):
 
     def patched(self) -> dict[Identity, str]:
         """Command by process, of those in which a hotpatch is in force, ended ones included."""
+
+    def having(self, sha256: str) -> set[int]:
+        """The living processes in which that hotpatch is in force, by what was recorded."""
 
     def lives(self, identity: Identity) -> bool: ...
 
@@ -118,6 +123,22 @@ class HealthWatch:
         drifted = drifts(outcomes)
         intact -= {drift.pid for drift in drifted}
         self._health = replace(self._health, verified=now, intact=len(intact), drifted=drifted)
+
+    def put_in_again(self, data: bytes) -> None:
+        """Apply to every process. One that had it already was changed after ``verify``: that is
+        drift, and afterwards nobody could read it any more. Raises SurgeryError."""
+        had = self._senses.having(hashlib.sha256(data).hexdigest())
+        had -= {drift.pid for drift in self._health.drifted}
+        because = f"{RefusalCode.BYTES_DIFFER.value}: it was taken out, and is put in again"
+        again = tuple(
+            Drift(o.pid, o.command, because)
+            for o in self._surgery.apply(data)
+            if o.kind is OutcomeKind.APPLIED and o.pid in had
+        )
+        if again:
+            intact = max(0, self._health.intact - len(again))
+            drifted = (*self._health.drifted, *again)
+            self._health = replace(self._health, intact=intact, drifted=drifted)
 
 
 def drifts(outcomes: Iterable[Outcome]) -> tuple[Drift, ...]:

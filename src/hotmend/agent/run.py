@@ -120,7 +120,7 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         say(f"{enrolment.resource} at {enrolment.server}")
         notify.ready()
 
-        def attempt(pids: Sequence[int] = ()) -> set[int]:
+        def attempt(pids: Sequence[int]) -> set[int]:
             answered = set()
             with suppress(SurgeryError):
                 for data in live:
@@ -131,7 +131,9 @@ def run(folder: AgentFolder, settings: Settings, say: Callable[[str], None]) -> 
         def everything() -> None:
             if live:
                 health.verify()  # before what somebody took out is put in again
-                attempt()
+            with suppress(SurgeryError):
+                for data in live:
+                    health.put_in_again(data)
 
         rounds = watch(_Impatient(source), attempt, everything)
         while True:

@@ -27,6 +27,11 @@ class MachineSenses:
         known, _ = self._ledger.entries()
         return {e.identity: e.command for e in known if e.state is State.APPLIED}
 
+    def having(self, sha256: str) -> set[int]:
+        known, _ = self._ledger.entries()
+        applied = [e for e in known if e.state is State.APPLIED and e.sha256 == sha256]
+        return {e.identity.pid for e in applied if lives(e.identity)}
+
     def lives(self, identity: Identity) -> bool:
         return lives(identity)
 
