@@ -63,8 +63,8 @@ def test_http(port: int) -> None:
     assert asked(HttpProbe(f"{base}/moved", 302)).healthy
     assert asked(HttpProbe(f"{base}/moved")).because.endswith("answered 302, not 200")
     assert asked(HttpProbe(f"{base}/no")).because.endswith("answered 500, not 200")
-    slow = asked(HttpProbe(f"{base}/trickle"), 0.3)
-    assert slow.because.endswith("did not end its answer within 0.3 s")
+    slow = asked(HttpProbe(f"{base}/trickle"), 1.5)
+    assert slow.because.endswith("did not end its answer within 1.5 s")
 
 
 def test_tcp_and_where_nobody_listens(port: int) -> None:
@@ -87,8 +87,8 @@ def test_command(tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     script = f"sleep 60 & echo $! > {mark}; wait"
-    result = asked(CommandProbe(("/bin/sh", "-c", script)), 0.4)
-    assert result.because == "/bin/sh did not end within 0.4 s"
+    result = asked(CommandProbe(("/bin/sh", "-c", script)), 2.0)
+    assert result.because == "/bin/sh did not end within 2 s"
     state = Path(f"/proc/{mark.read_text().strip()}/stat")
     deadline = time.monotonic() + 2
     while state.exists() and " Z " not in state.read_text() and time.monotonic() < deadline:

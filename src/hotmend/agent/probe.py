@@ -7,6 +7,7 @@ and run in the agent's worker, which has no rights. Time and output are bounded.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -146,4 +147,7 @@ def _output(process: subprocess.Popen[bytes], deadline: float) -> bytes:
                 return said
         if ended or time.monotonic() > deadline:
             return said
-        time.sleep(0.01)
+        if data is None:  # there may be more
+            select.select([process.stdout], [], [], 0.01)
+        else:
+            time.sleep(0.01)
