@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from hotmend.demo.server import free_port
+
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
@@ -21,9 +23,7 @@ class TlsServer:
         self._key = folder / "key.pem"
         self._make_certificate()
         self.log = folder / "log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         words = ["openssl", "s_server", "-www", "-quiet", "-accept", f"127.0.0.1:{self.port}"]
         words += ["-cert", str(self.certificate), "-key", str(self._key)]
         with self.log.open("wb") as log:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
@@ -140,11 +141,14 @@ def _start_time(pid: int) -> int:
 
 
 def free_port() -> int:
-    """Nobody listens there now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Nobody listens there now, and the kernel hands it out to nobody who asks for any."""
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    others = [port for port in range(10_000, 1 << 16) if not low <= port <= high]
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", secrets.choice(others) if others else 0))
+            port: int = probe.getsockname()[1]
+            return port
 
 
 def _unprivileged() -> str:
