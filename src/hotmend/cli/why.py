@@ -19,8 +19,11 @@ from hotmend.surgery.ledger import Ledger, LedgerEntry, State
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.plan import Plan
 from hotmend.surgery.process import Ending, Process, Publication
+from hotmend.surgery.publishing import Terms, publish
 from hotmend.surgery.settle import remembered
 from hotmend.surgery.standing import in_place, not_published
+
+_PATIENCE_S = 1.0  # a busy machine may not stop a process at once
 
 
 @click.command("why")
@@ -86,7 +89,7 @@ def _standing(
 
 def _rehearsed(process: Process, made: Plan) -> tuple[str, list[str]]:
     ranges = tuple(r for image in made.images for r in image.old_ranges)
-    attempt = process.publish(Publication((), ranges))
+    attempt = publish(process, Publication((), ranges), Terms(patience_s=_PATIENCE_S))
     if attempt.ending is Ending.PUBLISHED:
         return "could be applied now", [f"a stop of {attempt.pause_ms:.2f} ms found nobody inside"]
     outcome: Outcome = not_published(process, attempt)

@@ -11,9 +11,11 @@ import ctypes
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
+from pathlib import Path
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -38,6 +40,7 @@ _WNOTHREAD = 0x20000000
 child of our process's, and that is no news of ours."""
 _STOPPING = frozenset({19, 20, 21, 22})  # SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU
 _SYSCALL_STOP = 5 | 0x80
+_END_S = 1.0
 
 _NAMES = [
     "r15",
@@ -105,6 +108,10 @@ def apart(work: Callable[[], Result]) -> Result:
     tracer = threading.Thread(target=run, name="tracer")
     tracer.start()
     tracer.join()
+    # That returns before the thread has ended, and only then the kernel lets go.
+    deadline = time.monotonic() + _END_S
+    while Path(f"/proc/self/task/{tracer.native_id}").exists() and time.monotonic() < deadline:
+        time.sleep(0.0001)
     if failed:
         raise failed[0]
     return done[0]
