@@ -18,7 +18,7 @@ from cli.conftest import Run
 from hotmend.cli import exit_codes
 from hotmend.hotpatch.codec import encode
 from hotmend.surgery.watch import EXEC, ProcessConnector, Scan, executed, watch
-from surgery.workshop import eventually, hotpatch, running
+from surgery.workshop import eventually, hotpatch, resting, running
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def test_what_runs_and_what_starts_is_patched_within_a_second(
     victim_patch: Path, tmp_path: Path
 ) -> None:
     with running("idle") as earlier, _watching(victim_patch, tmp_path / "state"):
-        assert eventually(lambda: earlier.ask() == 2, 3)
+        assert eventually(lambda: earlier.ask() == 2, 15)
         waits: list[float] = []
         # Others may want the machine, too: three within a second of at most fifteen.
         while len([wait for wait in waits if wait < 1]) < 3:
@@ -64,7 +64,7 @@ def test_a_start_among_very_many_is_patched(victim_patch: Path, tmp_path: Path) 
         try:
             time.sleep(2)
             with running("idle") as target:
-                assert eventually(lambda: target.ask() == 2, 5)
+                assert eventually(lambda: target.ask() == 2, 15)
         finally:
             others.kill()
 
@@ -135,8 +135,8 @@ def test_a_process_is_looked_at_until_there_is_an_answer() -> None:
         return [5] * (len(looked) == 3)
 
     turns = watch(Source(), attempt, lambda: None)
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline:
+    assert eventually(lambda: next(turns) is None and len(looked) >= 3, 15)
+    for _ in range(50):
         next(turns)
     assert looked == [5, 5, 5]
 
@@ -156,6 +156,7 @@ def test_why_names_the_thread_and_its_stack(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "hold.hotpatch"
     file.write_bytes(encode(hotpatch("hold")))
     with running("idle") as other, running("inside", "plain") as target:
+        assert resting(target)
         run("apply", file, "--pid", other.pid, check=exit_codes.DONE)
         said = run("why", target.pid, "--json", check=exit_codes.WAITING)
         (row,) = json.loads(said.out)["hotpatches"]

@@ -11,7 +11,17 @@ from hotmend.surgery.errors import NotPermitted
 from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.module import FrameTable
 from hotmend.surgery.process import Ending, Publication, Range, Write
-from surgery.workshop import as_nobody, build_id, is_root, library, range_of, running, threads
+from surgery.workshop import (
+    as_nobody,
+    build_id,
+    is_root,
+    library,
+    range_of,
+    resting,
+    running,
+    states,
+    threads,
+)
 
 BUDGET_MS = 500.0
 
@@ -64,6 +74,7 @@ def test_a_write_that_fails_takes_back_the_others(window: str) -> None:
 
 def test_a_pc_among_the_bytes_that_change_blocks_even_entry_consistency(window: str) -> None:
     with running("inside", "plain") as target, LinuxProcess(target.pid) as process:
+        assert resting(target)
         # hold() waits behind its syscall instruction: 0f 05 and then the pc.
         hold = range_of(process, "hold")
         pc = hold.start + process.read(hold.start, 64).index(b"\x0f\x05") + 2
@@ -83,6 +94,7 @@ def test_where_no_table_tells_the_scan_decides() -> None:
     if not nativewindow.chosen():
         pytest.skip("the C extension is not built")
     with running("inside", "stale") as target, LinuxProcess(target.pid) as process:
+        assert resting(target)
         publication = Publication(
             (_nothing(process, "hold_deep"),),
             (range_of(process, "hold_deep"),),
@@ -117,17 +129,30 @@ def test_a_pointer_to_an_entry_is_no_return_address(window: str) -> None:
 
 
 def test_a_budget_that_is_spent_lets_everybody_go(window: str) -> None:
-    with running("vforked") as target, LinuxProcess(target.pid) as process:
+    with running("threads", "128", "spin") as target, LinuxProcess(target.pid) as process:
+        entry = range_of(process, "answer").start
+        write = _change(entry, process.read(entry, 8))
         began = time.monotonic()
-        publication = Publication((_nothing(process, "answer"),), (), budget_ms=20.0)
-        attempt = process.publish(publication)
+        attempt = process.publish(Publication((write,), (), budget_ms=0.1))
         assert attempt.ending is Ending.BLOCKED
+        assert attempt.detail == "pause budget used up"
         assert time.monotonic() - began < 2.0
+        assert process.read(write.address, 8) == write.before
+        assert target.tracer() == 0
+        assert not set(states(target)) & set("tT")
+
+
+def test_while_another_process_runs_in_its_memory_nothing_is_stopped(window: str) -> None:
+    with running("vforked") as target, LinuxProcess(target.pid) as process:
+        attempt = process.publish(Publication((_nothing(process, "answer"),), ()))
+        assert attempt.ending is Ending.BLOCKED
+        assert "vfork" in attempt.detail
         assert target.tracer() == 0
 
 
 def test_the_stack_of_who_blocks_is_told_to_its_end(window: str) -> None:
     with running("inside", "plain") as target, LinuxProcess(target.pid) as process:
+        assert resting(target)
         publication = Publication(
             (_nothing(process, "hold"),), (range_of(process, "hold"),), budget_ms=BUDGET_MS
         )

@@ -284,6 +284,16 @@ def eventually(holds: Callable[[], bool], within_s: float = 5.0) -> bool:
     return True
 
 
+def resting(target: Target) -> bool:
+    """Every thread of it waits in a call, now or soon."""
+    return eventually(lambda: set(states(target)) == {"S"})
+
+
+def states(target: Target) -> str:
+    """A letter for each thread, as in ``Target.state``."""
+    return "".join(field(target.pid, tid, "State")[:1] for tid in threads(target.pid))
+
+
 def is_root() -> bool:
     return os.geteuid() == 0
 

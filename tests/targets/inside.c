@@ -63,6 +63,5 @@ int main(int count, char **words)
     if (how[0] == 's') {
         if (write(gate[1], "x", 1) < 0 || read(ready[0], &byte, 1) < 0) return 1;
     }
-    usleep(50000);
     serve();
 }

@@ -10,8 +10,8 @@ static volatile long count, sum, broken, traps, raised;
 static void queued(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)context;
-    __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST); /* any thread may be chosen */
-    __atomic_add_fetch(&sum, info->si_value.sival_int, __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&sum, info->si_value.sival_int, __ATOMIC_SEQ_CST); /* any thread may be chosen */
+    __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST); /* last: who has seen all counted may add up */
 }
 static void trapped(int number) { (void)number; traps++; }
 

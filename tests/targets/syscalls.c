@@ -83,6 +83,5 @@ int main(void)
     pthread_t thread;
     for (int i = 0; i < 4; i++) if (pipe(pipes[i])) return 1;
     for (int i = 0; i < 6; i++) pthread_create(&thread, NULL, calls[i], NULL);
-    usleep(50000);
     serve();
 }
