@@ -102,9 +102,9 @@ def test_other_endings_cannot_tell(body: str, status: int, sentence: str, tmp_pa
 def test_a_stuck_proof_is_ended_with_its_children(tmp_path: Path) -> None:
     proof = script(tmp_path, f"#!/bin/sh\nsleep 60 & echo $! > {tmp_path}/child\nwait\n")
     started = time.monotonic()
-    result = run_proof(proof, tmp_path, ("true",), time_limit=0.5)
-    assert time.monotonic() - started < 5
-    assert result.before.sentence == "no answer within 0.5 s"
+    result = run_proof(proof, tmp_path, ("true",), time_limit=2)
+    assert time.monotonic() - started < 7
+    assert result.before.sentence == "no answer within 2 s"
     assert not alive(int((tmp_path / "child").read_text()))
 
 

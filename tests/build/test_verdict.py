@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotmend.build.proof import ProofResult, ProofRun, Seen
@@ -176,6 +176,10 @@ PROOFS = st.none() | st.builds(proof, st.sampled_from(Seen), st.none() | st.samp
 LIVE = AdvisoryState.LIVE
 
 
+patient = settings(deadline=None)
+
+
+@patient
 @given(COVERAGES, FIXES, PROOFS, LEFT)
 def test_one_more_refusal_never_makes_an_advisory_live(
     coverage: Coverage, fix: SourceFix | None, proof: ProofResult | None, more: LeftFunction
@@ -185,6 +189,7 @@ def test_one_more_refusal_never_makes_an_advisory_live(
         assert one(coverage, fix, proof).state is LIVE
 
 
+@patient
 @given(COVERAGES, FIXES, PROOFS, NAMED)
 def test_one_function_carried_less_never_makes_an_advisory_live(
     coverage: Coverage, fix: SourceFix | None, proof: ProofResult | None, name: str
@@ -198,6 +203,7 @@ def test_one_function_carried_less_never_makes_an_advisory_live(
         assert one(coverage, fix, proof).state is LIVE
 
 
+@patient
 @given(COVERAGES, FIXES, PROOFS, FUNCTIONS, FUNCTIONS, HUNKS)
 def test_patches_that_touch_more_never_make_an_advisory_live(
     coverage: Coverage,
@@ -220,6 +226,7 @@ def test_patches_that_touch_more_never_make_an_advisory_live(
         assert one(coverage, fix, proof).state is LIVE
 
 
+@patient
 @given(COVERAGES, FIXES, PROOFS)
 def test_live_always_rests_on_one_of_the_three_grounds(
     coverage: Coverage, fix: SourceFix | None, proof: ProofResult | None

@@ -163,6 +163,7 @@ def test_memory_that_somebody_changed_is_told(fleet: Fleet, nginx: Server) -> No
 
 
 def test_a_probe_of_the_owners_is_told(fleet: Fleet, nginx: Server) -> None:
+    assert _eventually(lambda: len(fleet.health().get("probes", [])) == 2), fleet.health()
     told = {probe["name"]: probe for probe in fleet.health()["probes"]}
     assert told["always well"]["healthy"] and not told["always ill"]["healthy"]
     assert told["always ill"]["because"] == "/bin/false ended with 1"

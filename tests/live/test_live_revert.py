@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,9 +72,16 @@ def _halted(
     serve(vendor.released, plane)
     seen: dict[str, float] = {}
     deadline = time.monotonic() + 120
+
+    def in_force() -> None:
+        """In a thread of its own: it does not last, and asking for the rollouts takes long."""
+        while "fixed" not in seen and time.monotonic() < deadline:
+            if _answer(nginx)[0] == 404 and pids <= _applied(agent):
+                seen["fixed"] = time.monotonic()
+            time.sleep(0.05)
+
+    threading.Thread(target=in_force, daemon=True).start()
     while "halted" not in seen or _applied(agent) & pids or _answer(nginx) != (200, SECRET):
-        if _answer(nginx)[0] == 404 and pids <= _applied(agent):
-            seen.setdefault("fixed", time.monotonic())
         if "halted" in hotmend("rollouts", check=0).out:
             seen.setdefault("halted", time.monotonic())
         assert time.monotonic() < deadline, (seen, agent.log.read_text()[-2000:])

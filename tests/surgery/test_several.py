@@ -94,7 +94,7 @@ from hotmend.surgery.linux import LinuxProcess
 from hotmend.surgery.loan import Loan
 from hotmend.surgery.publishing import Terms
 from hotmend.surgery.revert import revert
-from hotmend.surgery.settle import settled
+from hotmend.surgery.settle import Unsettled, settled
 pid, file, ledger = int(sys.argv[1]), Path(sys.argv[2]), Ledger(Path(sys.argv[3]))
 hotpatch, sha256 = decode(file.read_bytes()), ledger.keep(file.read_bytes())
 for _ in range(25):
@@ -105,7 +105,7 @@ for _ in range(25):
             print(code.value, flush=True)
             for entry in settled(process, ledger, Terms()):
                 revert(process, entry, ledger, Terms(budget_ms=500))
-    except SurgeryError as error:
+    except (SurgeryError, Unsettled) as error:
         print(type(error).__name__, flush=True)
 """
 
