@@ -20,12 +20,14 @@
     }
   };
 
-  const boards = (root) => {
-    for (const board of root.querySelectorAll("[data-events]")) {
+  // A board that moved is another element, with its own place to listen.
+  const boards = () => {
+    for (const board of document.querySelectorAll("[data-events]")) {
       if (board.dataset.heard) continue;
       board.dataset.heard = "yes";
       const source = new EventSource(board.dataset.events);
       source.addEventListener("moved", () => htmx.trigger(board, "moved"));
+      board.addEventListener("htmx:beforeCleanupElement", () => source.close());
     }
   };
 
@@ -36,7 +38,7 @@
     }
   };
 
-  const ready = (root) => { times(root); boards(root); };
+  const ready = (root) => { times(root); boards(); };
 
   document.addEventListener("DOMContentLoaded", () => { ready(document); here(); });
   document.addEventListener("htmx:load", (event) => ready(event.detail.elt));

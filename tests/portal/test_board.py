@@ -1,0 +1,88 @@
+"""A rollout's board: what it hears, and that it moves as often as the rollout does."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from hotmend.server.identity import sessions
+from portal import browser, fleet, pages
+from server.conftest import Plane, serving
+
+
+@pytest.fixture
+def moving(tmp_path: Path) -> Iterator[Plane]:
+    """With a rollout that people may steer."""
+    with serving(tmp_path) as plane:
+        now = plane.clock()
+        plane.control.database.write(lambda c: fleet.fill(c, plane.subscription, 60, now))
+        plane.control.database.write(lambda c: fleet.roll(c, now))
+        yield plane
+
+
+def act(plane: Plane, verb: str) -> None:
+    path = f"providers/Hotmend.Fleet/rollouts/{pages.rollout(plane)}/{verb}"
+    assert plane.call("POST", path, {}).status == 200
+
+
+class Looker:
+    """Without a browser."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._headers = {"Cookie": f"{sessions.COOKIE}={browser.session_of(plane)}"}
+
+    def _get(self, path: str, **more: Any) -> Any:
+        return self._plane.pool.request(
+            "GET", self._plane.base + path, headers=self._headers, **more
+        )
+
+    def board(self) -> str:
+        """Where a board that is drawn now listens."""
+        page = self._get(f"/portal/rollouts/{pages.rollout(self._plane)}").data.decode()
+        found = re.search(r'data-events="([^"]+)"', page)
+        assert found is not None
+        return found[1]
+
+    def listen(self, path: str) -> Iterator[str]:
+        """What is said there, line by line."""
+        answer = self._get(path, preload_content=False, timeout=20)
+        assert answer.status == 200
+        yield from (line.decode().strip() for line in answer)
+
+
+def data(lines: Iterator[str]) -> str:
+    """Of the next event."""
+    return next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
+
+
+def test_a_board_hears_what_it_missed_and_else_nothing(moving: Plane) -> None:
+    looker = Looker(moving)
+    before = looker.board()
+    act(moving, "pause")
+    paused = looker.board()
+    assert paused != before and looker.board() == paused
+    assert paused.endswith(data(looker.listen(before))), "it was drawn before that"
+    lines = looker.listen(paused)
+    assert next(lines).startswith("retry")
+    time.sleep(2.5)  # it looks every second
+    act(moving, "cancel")
+    assert looker.board().endswith(data(lines)), "the first that is said"
+
+
+def test_a_board_moves_more_often_than_a_browser_has_connections(
+    moving: Plane, chromium: Browser
+) -> None:
+    made = browser.context(chromium, moving, browser.session_of(moving))
+    page = made.new_page()
+    page.goto(f"/portal/rollouts/{pages.rollout(moving)}")
+    for verb, state in (("pause", "Paused"), ("resume", "Running")) * 4:
+        act(moving, verb)
+        expect(page.locator(".head .status")).to_have_text(state)
+    made.close()
