@@ -62,7 +62,7 @@ def scene(unpacked: Callable[[str], Path], vendor: Vendor) -> Iterator[Scene]:
         page = chromium.new_context(ignore_https_errors=True, locale="en-GB").new_page()
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
-        ends.callback(expect.set_options, timeout=5000)
+        ends.callback(expect.set_options, timeout=browser.PATIENCE_MS)
         yield Scene(plane, agent, nginx, page)
 
 

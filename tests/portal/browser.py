@@ -8,18 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from hotmend.server.identity import principals, sessions
 from hotmend.server.identity.roles import Role
 from server.conftest import Plane
 
 CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MS = 20_000
 PASSWORD = "correct horse battery staple 7"
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
@@ -69,7 +71,7 @@ def context(
             for name, value in words.items()
         ]
     )
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(PATIENCE_MS)
     return made
 
 

@@ -34,7 +34,7 @@ def prepare(plane: Plane, count: int) -> None:
 def _schedule(plane: Plane) -> None:
     """One for two groups; what was done for it is in the audit log."""
     provider = "providers/Microsoft.Maintenance"
-    window = {"startDateTime": "2026-12-01 22:00", "duration": "02:00", "timeZone": "Etc/UTC"}
+    window = {"startDateTime": "2040-01-02 22:00", "duration": "02:00", "timeZone": "Etc/UTC"}
     patches = {"linuxParameters": {"classificationsToInclude": ["Critical", "Security"]}}
     properties = {
         "maintenanceScope": "InGuestPatch",

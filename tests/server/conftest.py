@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import socket
 import ssl
 import threading
 import time
@@ -21,7 +22,7 @@ import sqlalchemy
 import urllib3
 import uvicorn
 
-from hotmend.demo.server import free_port
+from hotmend.demo.story import folder_for_all
 from hotmend.server import tls
 from hotmend.server.app import app
 from hotmend.server.control import Control, prepared
@@ -29,6 +30,7 @@ from hotmend.server.folder import DataFolder
 from hotmend.server.identity import principals
 from hotmend.server.identity.oidc import ProviderSettings
 from hotmend.server.identity.roles import Role
+from hotmend.server.serve import LONGEST_IDLE_S
 from server import postgres
 
 T = TypeVar("T")
@@ -122,10 +124,11 @@ class Plane:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     if postgres.programs() is None:
         pytest.skip("there is no PostgreSQL: apt-get install postgresql")
-    with postgres.running(tmp_path_factory.mktemp("pg") / "cluster") as url:
+    # Not pytest's folder: another session that begins shuts it to PostgreSQL's user.
+    with folder_for_all(False) as folder, postgres.running(folder / "cluster") as url:
         yield url
 
 
@@ -176,11 +179,12 @@ def trusted(plane: Plane) -> Iterator[None]:
 def serving(
     folder: Path,
     database_url: str = "",
-    port: int = 0,
+    listener: socket.socket | None = None,
     elsewhere: ProviderSettings | None = None,
 ) -> Iterator[Plane]:
-    """In a thread of this process, on TLS."""
-    port = port or free_port()
+    """In a thread of this process, on TLS; on a port of its own where there is no ``listener``."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
     data = DataFolder.opened(folder / "data", ["localhost", "127.0.0.1"])
     clock = Clock()
     control = prepared(data, f"https://localhost:{port}", database_url, clock, elsewhere)
@@ -196,18 +200,17 @@ def serving(
     server = uvicorn.Server(
         uvicorn.Config(
             app(control),
-            host="127.0.0.1",
-            port=port,
             http=tls.PeerProtocol,
             ws="none",
             lifespan="on",
             log_level="warning",
             access_log=False,
+            timeout_keep_alive=LONGEST_IDLE_S,
             timeout_graceful_shutdown=1,
             ssl_context_factory=context,
         )
     )
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
         assert thread.is_alive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 import pytest
 import urllib3
 
+import npm
 from hotmend.demo.server import free_port
 from hotmend.server.folder import DataFolder
 from hotmend.server.identity import principals, sessions
@@ -36,28 +38,25 @@ class Place:
 
 @pytest.fixture(scope="module")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("npm") is None:
-        pytest.skip("there is no npm: apt-get install npm")
     folder = tmp_path_factory.mktemp("provider")
     for name in ("package.json", "provider.mjs"):
         shutil.copy(HERE / name, folder)
-    words = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        pytest.skip(f"npm could not install the provider: {done.stderr[-200:]}")
+    npm.install(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def world(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Plane, Place]]:
     """A control plane whose people log in at a provider."""
-    folder, port, here = tmp_path_factory.mktemp("world"), free_port(), free_port()
+    folder = tmp_path_factory.mktemp("world")
+    listener = socket.create_server(("127.0.0.1", 0))
     tls = DataFolder.opened(folder / "provider", ["localhost"]).path
     process = subprocess.Popen(
         [
-            *("node", "provider.mjs", str(port)),
+            "node",
+            "provider.mjs",
             *(str(tls / "server-key.pem"), str(tls / "server.pem")),
-            f"https://localhost:{here}/login/oidc/callback",
+            f"https://localhost:{listener.getsockname()[1]}/login/oidc/callback",
         ],
         cwd=modules,
         stdout=subprocess.PIPE,
@@ -66,11 +65,11 @@ def world(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     )
     try:
         assert process.stdout is not None
-        while "listening" not in process.stdout.readline():
+        while "listening" not in (line := process.stdout.readline()):
             assert process.poll() is None
-        place = Place(f"https://localhost:{port}", tls / "ca.pem")
+        place = Place(f"https://localhost:{line.split()[-1]}", tls / "ca.pem")
         settings = ProviderSettings(place.url, "hotmend", SECRET, str(place.authority))
-        with serving(folder, port=here, elsewhere=settings) as plane:
+        with serving(folder, listener=listener, elsewhere=settings) as plane:
             yield plane, place
     finally:
         process.kill()

@@ -12,7 +12,7 @@ from hotmend.server import tls
 from hotmend.server.app import app
 from hotmend.server.control import Control
 
-_LONGEST_IDLE_S = 75
+LONGEST_IDLE_S = 75
 # asyncio keeps a buffer of 256 KiB for each TLS connection; agents wait by the thousand, and what
 # they send is small.
 _TLS_BUFFER = 4 << 10
@@ -36,7 +36,7 @@ def serve(control: Control, host: str, port: int) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_keep_alive=_LONGEST_IDLE_S,
+        timeout_keep_alive=LONGEST_IDLE_S,
         timeout_graceful_shutdown=2,
         ssl_context_factory=context,
     )
