@@ -63,12 +63,15 @@ def test_it_installs_and_restarts_no_service(folder: Path, commands: Commands) -
 
 
 def test_a_long_installation_leaves_time_for_the_rest(folder: Path, commands: Commands) -> None:
-    (folder / "apt").write_text(f"#!/bin/sh\nuntil [ -e {folder}/go ]; do sleep 0.05; done\n")
+    (folder / "apt").write_text(
+        f"#!/bin/sh\ncd {folder}\ntouch begun\nuntil [ -e go ]; do sleep 0.05; done\n"
+    )
     seen: list[bool] = []
 
     def meanwhile() -> None:
-        seen.append((folder / "lock").exists())
-        (folder / "go").touch()
+        if (folder / "begun").exists():
+            seen.append((folder / "lock").exists())
+            (folder / "go").touch()
 
     with lend(commands) as hand:
         hand.meanwhile = meanwhile
@@ -134,17 +137,21 @@ def test_what_a_killed_agents_hand_has_begun_is_ended_before_the_next_begins(
 ) -> None:
     """The worker is killed in the middle; nothing overlaps, and the policy holds for both."""
     (folder / "apt").write_text(
-        f"#!/bin/sh\ncd {folder}\necho begin >> log\nsleep 0.6\n"
-        "cat policy-rc.d >> seen\necho end >> log\n"
+        f"#!/bin/sh\ncd {folder}\necho begin >> log\ntouch begun\n"
+        "until [ -e go ]; do sleep 0.05; done\ncat policy-rc.d >> seen\necho end >> log\n"
     )
     worker = os.fork()
     if worker == 0:
         hand = lend(commands)
         threading.Thread(target=hand.install, args=("libxml2", "2"), daemon=True).start()
-        time.sleep(0.3)
+        deadline = time.monotonic() + 20
+        while not (folder / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(worker, 0)
     assert (folder / "log").read_text() == "begin\n"
+    # Time enough for the next to begin beside it, if it could.
+    threading.Timer(0.5, (folder / "go").touch).start()
     with lend(commands) as hand:
         hand.install("libxml2", "2")
     assert (folder / "log").read_text() == "begin\nend\n" * 2

@@ -107,13 +107,13 @@ def test_a_command_that_fails_or_never_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(packages, "_PATIENCE_S", 0.2)
     script = tmp_path / "apt-get"
     script.write_text("#!/bin/sh\necho the lists are locked >&2; exit 100")
     script.chmod(0o755)
     here = packages.Debian()
     with pytest.raises(AgentError, match="apt-get failed: the lists are locked"):
         here.upgrades()
+    monkeypatch.setattr(packages, "_PATIENCE_S", 0.2)
     script.write_text("#!/bin/sh\nexec sleep 60")
     with pytest.raises(AgentError, match="apt-get did not end"):
         here.upgrades()

@@ -412,9 +412,9 @@ def test_a_target_that_is_named_like_a_path(mirror: Mirror, name: str, tmp_path:
 @pytest.mark.parametrize("role", ["timestamp", "bin"])
 def test_a_byte_at_a_time(mirror: Mirror, role: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow retrieval: never so long silent that a socket would time out."""
-    monkeypatch.setattr(client, "_PATIENCE_S", 0.3)
     name = mirror.file(role).name
-    with dripping(mirror.folder, name, pause_s=0.05) as url:
+    with dripping(mirror.folder, name, pause_s=0.05) as url, monkeypatch.context() as hasty:
+        hasty.setattr(client, "_PATIENCE_S", 0.3)
         mirror.place = Place(mirror.place.metadata, f"{url}/metadata/", f"{url}/targets/")
         began = time.monotonic()
         assert_never_wrong(mirror, noticed=True)
