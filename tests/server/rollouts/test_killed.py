@@ -9,8 +9,10 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -19,6 +21,7 @@ from live.windows import open_now
 from server import postgres
 from server.rollouts.site import Site, site
 
+T = TypeVar("T")
 CHECK = Path(__file__).parents[3] / "scripts" / "check-rollout"
 # Seconds until it goes on, after the death of what.
 SOON = {"server": 10.0, "database": 30.0, "agents": 30.0}
@@ -125,8 +128,7 @@ def _applied(made: Site) -> Counter[tuple[str, str]]:
 
 def _kill_midway(made: Site, chance: random.Random) -> float:
     """Agents that have carried out an order and not said so; when."""
-    _until(lambda: any(rack.midway for rack in made.racks), 60)
-    rack = chance.choice([rack for rack in made.racks if rack.midway])
+    rack = chance.choice(_until(lambda: [rack for rack in made.racks if rack.midway], 60))
     since = time.time()
     rack.kill()
     rack.start()
@@ -173,8 +175,9 @@ def _settings() -> dict[str, object]:
     }
 
 
-def _until(condition: object, seconds: float) -> None:
+def _until(question: Callable[[], T], seconds: float) -> T:
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not (answer := question()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
         time.sleep(LOOK_EVERY_S)
+    return answer
