@@ -1,4 +1,4 @@
-"""A rollout's board: what it hears, and that it moves as often as the rollout does."""
+"""A rollout's board: what it says and hears, and that it moves as often as the rollout does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from hotmend.server.arm import listing
 from hotmend.server.identity import sessions
+from hotmend.server.storage import rollouts
 from portal import browser, fleet, pages
 from server.conftest import Plane, serving
 
@@ -23,6 +25,7 @@ def moving(tmp_path: Path) -> Iterator[Plane]:
         now = plane.clock()
         plane.control.database.write(lambda c: fleet.fill(c, plane.subscription, 60, now))
         plane.control.database.write(lambda c: fleet.roll(c, now))
+        listing.catch_up(plane.control)
         yield plane
 
 
@@ -43,10 +46,15 @@ class Looker:
             "GET", self._plane.base + path, headers=self._headers, **more
         )
 
+    def page(self, state: str = "") -> str:
+        """The board, with its machines that are in that state."""
+        path = f"/portal/rollouts/{pages.rollout(self._plane)}?state={state}"
+        text: str = self._get(path).data.decode()
+        return text
+
     def board(self) -> str:
         """Where a board that is drawn now listens."""
-        page = self._get(f"/portal/rollouts/{pages.rollout(self._plane)}").data.decode()
-        found = re.search(r'data-events="([^"]+)"', page)
+        found = re.search(r'data-events="([^"]+)"', self.page())
         assert found is not None
         return found[1]
 
@@ -60,6 +68,19 @@ class Looker:
 def data(lines: Iterator[str]) -> str:
     """Of the next event."""
     return next(line for line in lines if line.startswith("data: ")).removeprefix("data: ")
+
+
+def test_healthy_machines_that_wait_for_a_restart_are_said_to(moving: Plane) -> None:
+    looker = Looker(moving)
+    with moving.control.database.reading() as connection:
+        numbers = rollouts.waiting_for_restart(connection, pages.rollout(moving))
+    assert sum(numbers.values()) > 0
+    shown = re.findall(r"([\d,]+) to restart<", looker.page())
+    assert [int(number.replace(",", "")) for number in shown] == [
+        numbers[phase] for phase in sorted(numbers)
+    ]
+    word = "old code runs until it is restarted"
+    assert word in looker.page("healthy") and word not in looker.page("waiting")
 
 
 def test_a_board_hears_what_it_missed_and_else_nothing(moving: Plane) -> None:
