@@ -175,6 +175,14 @@ def trusted(plane: Plane) -> Iterator[None]:
         yield
 
 
+def listening() -> socket.socket:
+    """On a port that nobody else gets."""
+    # With its protocol named: asyncio takes no other for TCP, and lets small answers wait.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    return listener
+
+
 @contextmanager
 def serving(
     folder: Path,
@@ -183,7 +191,7 @@ def serving(
     elsewhere: ProviderSettings | None = None,
 ) -> Iterator[Plane]:
     """In a thread of this process, on TLS; on a port of its own where there is no ``listener``."""
-    listener = listener or socket.create_server(("127.0.0.1", 0))
+    listener = listener or listening()
     port = listener.getsockname()[1]
     data = DataFolder.opened(folder / "data", ["localhost", "127.0.0.1"])
     clock = Clock()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from hotmend.demo.server import free_port
 from hotmend.server.folder import DataFolder
 from hotmend.server.identity import principals, sessions
 from hotmend.server.identity.oidc import ProviderSettings
-from server.conftest import Plane, serving
+from server.conftest import Plane, listening, serving
 
 HERE = Path(__file__).with_name("oidc")
 SECRET = "a secret of the tests"
@@ -49,7 +48,7 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Plane, Place]]:
     """A control plane whose people log in at a provider."""
     folder = tmp_path_factory.mktemp("world")
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening()
     tls = DataFolder.opened(folder / "provider", ["localhost"]).path
     process = subprocess.Popen(
         [
