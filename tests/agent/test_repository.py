@@ -17,7 +17,11 @@ from hotmend.agent import channel
 from hotmend.agent.agent import REFRESH_EVERY_S
 from hotmend.model.agent_messages import Run, RunKind, RunStatus
 from hotmend.model.refusal import Refusal, RefusalCode
-from hotmend.release import policy
+from hotmend.release import draft, policy
+from hotmend.release.classification import Classification
+from hotmend.release.draft import Draft
+from hotmend.release.parity import Update
+from hotmend.release.release import Month
 from hotmend.release.repository import client
 from hotmend.release.repository.client import Place
 from hotmend.release.repository.publisher import Keys
@@ -114,6 +118,24 @@ def test_a_repository_without_a_policy_has_none_and_one_that_lost_it_still_has(
     mirror.sign_and_publish(now)
     assert channel.rules(mirror.place, downloads) == policy.parse(json.dumps(POLICY))
     assert channel.rules(mirror.place, tmp_path / "another machine") is None
+
+
+def test_of_one_month_the_release_that_was_published_last_counts(
+    mirror: Mirror, tmp_path: Path
+) -> None:
+    """By its publishers' word, not by its name."""
+    now = datetime.now(UTC)
+    names = ("2026-11.release.json", "2026-11-unplanned.release.json")
+    assert sorted(names)[-1] == names[0], "the name says otherwise"
+    for age, (name, version) in enumerate(zip(names, "23", strict=True)):
+        update = Update("nginx", "1", version, Classification.SECURITY, ("CVE-1",), True)
+        file = tmp_path / name
+        file.write_text(draft.encode(Draft(name, Month.parse("2026-11"), (update,))))
+        mirror.repository.add([file], now + timedelta(seconds=age), gaps="a test")
+    mirror.sign_and_publish(now)
+    for order in (names, names[::-1]):
+        (found,) = channel.look(mirror.place, order, tmp_path / "downloads").available
+        assert found.update.new_version == "3"
 
 
 def _machine(mirror: Mirror, folder: Path) -> FakeMachine:

@@ -49,7 +49,7 @@ class Looked:
 
 
 def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
-    """All updates of ``releases``; of one package the newest month's."""
+    """All updates of ``releases``; of one package the newest one's."""
     found: dict[str, Available] = {}
     problems: list[str] = []
     known: list[tuple[draft.Draft, str, datetime | None]] = []
@@ -70,7 +70,8 @@ def look(place: Place, releases: Iterable[str], downloads: Path) -> Looked:
         except (ReleaseError, OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: {error}")
     whole = {name for _, name, _ in known}
-    for release, name, released in sorted(known, key=lambda one: one[0].month):
+    # Of one month the one that was published last: an unplanned baseline after its hotpatch.
+    for release, name, released in sorted(known, key=lambda one: (one[0].month, _time(one[2]))):
         for update in release.updates:
             try:
                 found[update.package] = _available(view, update, released, downloads)
@@ -109,6 +110,10 @@ def _available(view: View, update: Update, released: datetime | None, downloads:
     # A hotpatch that was published anew is as old as that, whatever the release says.
     both = None if released is None or fetched.released is None else max(released, fetched.released)
     return available(update, fetched.path.read_bytes(), both)
+
+
+def _time(released: datetime | None) -> float:
+    return released.timestamp() if released is not None else 0.0
 
 
 def _kept(path: Path) -> Known:

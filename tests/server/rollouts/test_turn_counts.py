@@ -100,7 +100,8 @@ def _migrate(connection: Connection, revision: str) -> None:
 
 
 def _rollout(connection: Connection, name: str) -> None:
-    blank = {c.name: "" for c in rollouts.c if not c.nullable}
+    # A rollout had no month then.
+    blank = {c.name: "" for c in rollouts.c if not c.nullable and c is not rollouts.c.month}
     blank |= {"id": name, "name": name, "created": NOW, "phase": 1, "phase_began": NOW}
     blank |= {"last_phase": 1, "phases": {}, "size": 0, "order": {}, "settings": {}, "frozen": []}
     connection.execute(insert(rollouts).values(blank))

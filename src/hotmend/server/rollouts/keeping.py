@@ -65,8 +65,9 @@ class Keeping:
         opened = rollouts.listed(connection, open_only=True)
         if now - self._joined >= _LATECOMERS_EVERY_S:
             self._joined = now
+            known = rollouts.listed(connection)
             for rollout in opened:
-                if rollout.kind == rollouts.AUTOMATIC:
+                if rollout.kind == rollouts.AUTOMATIC and not releases.newer(rollout, known):
                     rollouts.join(connection, rollout, machines.c.automatic)
         return sum(tick(connection, rollout, moment) for rollout in reversed(opened))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -13,6 +13,7 @@ from hotmend.fleet.phases import Member, chosen_canaries, region_phases
 from hotmend.fleet.regions import pairs
 from hotmend.fleet.rollout import CANARIES, RolloutState
 from hotmend.fleet.settings import parsed
+from hotmend.fleet.turn import TurnState
 from hotmend.model.agent_messages import Order, RebootSetting, RunKind, Selection
 from hotmend.release import parity
 from hotmend.release.debian_catalogue import of_update
@@ -22,6 +23,7 @@ from hotmend.release.release import Kind
 from hotmend.server.storage import audit, rollouts, turns
 from hotmend.server.storage.rollouts import Rollout
 from hotmend.server.storage.tables import machines
+from hotmend.server.storage.tables import turns as turn_table
 
 _LONGEST_S = 3600.0
 # A release has one rollout: two replicas that begin it begin the same.
@@ -90,12 +92,51 @@ def begin(
         warned="",
         opens=None,
         closes=None,
+        month=str(published.draft.month),
     )
     rollouts.create(connection, rollout, machines.c.automatic)
     turns.make_canaries(connection, identifier, canaries)
     details = {"release": published.draft.title, "phases": phases, "canaries": len(canaries)}
     audit.append(connection, now, "release", "rollout began", identifier, details)
+    _supersede(connection, now)
     return rollout
+
+
+def newer(rollout: Rollout, known: Iterable[Rollout]) -> Rollout | None:
+    """A release that brings newer versions of all that this one brings: machines install no other
+    of a package than the newest."""
+    packages = _packages(rollout)
+    return next(
+        (
+            one
+            for one in known
+            if packages
+            and one.kind == rollout.kind == rollouts.AUTOMATIC
+            and one.state is not RolloutState.CANCELLED
+            and (one.month, one.created) > (rollout.month, rollout.created)
+            and packages <= _packages(one)
+        ),
+        None,
+    )
+
+
+def _packages(rollout: Rollout) -> set[str]:
+    return {article.partition("=")[0] for article in rollout.order.selection.include}
+
+
+def _supersede(connection: Connection, now: float) -> None:
+    """Nobody waits for what would install nothing any more; what is in flight, or failed, is seen
+    to its end."""
+    known = rollouts.listed(connection)
+    waits = turn_table.c.state == TurnState.WAITING.value
+    for rollout in known:
+        by = newer(rollout, known) if rollout.state in rollouts.OPEN else None
+        if by is None:
+            continue
+        because = f"{by.name} brings newer versions of all that this one brings"
+        gone = turns.leave(connection, rollout.id, waits, because, now)
+        details = {"by": by.id, "machines": gone}
+        audit.append(connection, now, "release", "rollout superseded", rollout.id, details)
 
 
 def _members(connection: Connection) -> tuple[list[Member], frozenset[str]]:

@@ -82,7 +82,7 @@ _LAST_CANARY = select(func.max(turns.c.ended)).where(
         .where(_canaries.c.phase == CANARIES)
     ),
 )
-_OPEN = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)
+OPEN = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.HALTED)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Rollout:
     its machines are told, but for id and reboot setting; ``windows_order``: those with Windows,
     where that is something else. ``size``: its turns; ``warned``: the last warning, so that it is
     said once. ``configuration`` (a key) and ``occurrence`` (yyyyMMddHHmm00 by its clock): of a
-    schedule."""
+    schedule; ``month`` (yyyy-MM): of a release."""
 
     id: str
     name: str
@@ -115,6 +115,7 @@ class Rollout:
     configuration: str = ""
     occurrence: str = ""
     windows_order: Order | None = None
+    month: str = ""
 
     @cached_property
     def settings(self) -> Settings:
@@ -122,7 +123,7 @@ class Rollout:
 
 
 _LISTED = select(rollouts).order_by(rollouts.c.created.desc(), rollouts.c.id)
-_OPENED = _LISTED.where(among(rollouts.c.state, _OPEN))
+_OPENED = _LISTED.where(among(rollouts.c.state, OPEN))
 
 
 def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -> None:
@@ -149,6 +150,7 @@ def create(connection: Connection, rollout: Rollout, who: ColumnElement[bool]) -
             configuration=rollout.configuration,
             occurrence=rollout.occurrence,
             windows_order=msgspec.to_builtins(rollout.windows_order),
+            month=rollout.month,
         )
     )
     join(connection, rollout, who)
@@ -328,4 +330,5 @@ def _rollout(row: Any) -> Rollout:
         configuration=row.configuration,
         occurrence=row.occurrence,
         windows_order=msgspec.convert(row.windows_order, Order | None),
+        month=row.month,
     )

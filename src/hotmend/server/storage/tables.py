@@ -125,6 +125,7 @@ rollouts = Table(
     Column("configuration", String(1024), nullable=False),  # key of a schedule's, "" for a release
     Column("occurrence", String(14), nullable=False),  # yyyyMMddHHmm00 by the schedule's clock
     Column("windows_order", JSON),  # what machines with Windows are told, where it is another
+    Column("month", String(7), nullable=False),  # of a release
 )
 
 # All that admission has to know of a turn: it reads the index alone.

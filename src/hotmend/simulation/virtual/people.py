@@ -49,7 +49,7 @@ class People:
     def _publish(self, number: int) -> None:
         name = f"simulated-{number + 1}"
         update = Update(
-            *("simulated-lib", f"1-{number}", f"1-{number + 1}", CLASSIFICATION),
+            *(f"simulated-lib{number}", "1-0", "1-1", CLASSIFICATION),
             *((f"CVE-0000-{number}",), True, name),
         )
         self.published[name] = [patch.article for patch in of_update(update)][-1]
