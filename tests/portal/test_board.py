@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from hotmend.server.arm import listing
 from hotmend.server.identity import sessions
+from hotmend.server.portal.drawing import with_query
 from hotmend.server.storage import rollouts
 from portal import browser, fleet, pages
 from server.conftest import Plane, serving
@@ -46,11 +48,17 @@ class Looker:
             "GET", self._plane.base + path, headers=self._headers, **more
         )
 
-    def page(self, state: str = "") -> str:
-        """The board, with its machines that are in that state."""
-        path = f"/portal/rollouts/{pages.rollout(self._plane)}?state={state}"
-        text: str = self._get(path).data.decode()
+    def page(self, **words: str) -> str:
+        path = f"/portal/rollouts/{pages.rollout(self._plane)}"
+        text: str = self._get(with_query(path, **words)).data.decode()
         return text
+
+    def again(self, after: str) -> str:
+        """Where a board that moves is drawn anew."""
+        page = self.page(state="healthy", after=after)
+        found = re.search(r'hx-get="([^"]+)" hx-trigger="moved"', page)
+        assert found is not None
+        return html.unescape(found[1])
 
     def board(self) -> str:
         """Where a board that is drawn now listens."""
@@ -80,7 +88,13 @@ def test_healthy_machines_that_wait_for_a_restart_are_said_to(moving: Plane) -> 
         numbers[phase] for phase in sorted(numbers)
     ]
     word = "old code runs until it is restarted"
-    assert word in looker.page("healthy") and word not in looker.page("waiting")
+    assert word in looker.page(state="healthy") and word not in looker.page(state="waiting")
+
+
+def test_a_board_that_moves_stays_where_it_is_read(moving: Plane) -> None:
+    looker = Looker(moving)
+    assert looker.again("5").endswith("?state=healthy&after=5")
+    assert looker.again("").endswith("?state=healthy")
 
 
 def test_a_board_hears_what_it_missed_and_else_nothing(moving: Plane) -> None:

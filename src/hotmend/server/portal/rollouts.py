@@ -103,6 +103,7 @@ def board(looker: Visit) -> Response:
         regions=regions(),
         states=_STATES,
         state=state,
+        after=after,
         rows=[(row, path_of(row.resource) if row.resource else "") for row in rows[:_PAGE]],
         more=rows[_PAGE - 1].machine if len(rows) > _PAGE else "",
         reasons=reasons,
