@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from agent.fakes import DATA, FakeMachine
-from hotmend.agent.agent import ASSESS_EVERY_S, NEWS_WITHIN_S, SETTLED_S, next_assessment
+from hotmend.agent.agent import (
+    AGAIN_WITHIN_S,
+    ASSESS_EVERY_S,
+    NEWS_WITHIN_S,
+    SETTLED_S,
+    next_assessment,
+)
 from hotmend.agent.errors import LinkError
 from hotmend.model.agent_messages import (
     InstallationState,
@@ -356,6 +362,29 @@ def test_what_cannot_be_fetched_is_said(machine: FakeMachine) -> None:
     machine.settle(machine.agent())
     (run,) = ended(machine, RunKind.ASSESS)
     assert run.assessment is not None and run.assessment.unread == ("r.json",)
+
+
+def test_who_could_not_read_all_releases_tries_again_within_the_hour(
+    machine: FakeMachine,
+) -> None:
+    """Until then new processes go without what it could not read."""
+    machine.link.orders_waiting = [install()]
+    agent = machine.agent()
+    machine.settle(agent)
+    assert machine.live == [DATA]
+    updates, machine.around.updates = machine.around.updates, ()
+    machine.around.unread = frozenset({"r.json"})
+    machine.now += ASSESS_EVERY_S
+    machine.settle(agent)
+    assert machine.live == []
+    machine.around.updates, machine.around.unread = updates, frozenset()
+    machine.now += AGAIN_WITHIN_S
+    machine.settle(agent)
+    assert machine.live == [DATA]
+    before = len(ended(machine, RunKind.ASSESS))
+    machine.now += AGAIN_WITHIN_S
+    machine.settle(agent)
+    assert len(ended(machine, RunKind.ASSESS)) == before, "it could, and has a day"
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -53,6 +53,8 @@ REFRESH_EVERY_S = 600.0
 # A new release is looked at within that, each machine at a time of its own: as often as each asks
 # for metadata anyway.
 NEWS_WITHIN_S = REFRESH_EVERY_S
+# Who could not read all releases tries again; until then new processes may go without a hotpatch.
+AGAIN_WITHIN_S = 3600.0
 _DAY_S = 24 * 3600.0
 
 
@@ -144,7 +146,7 @@ class Agent:
         last = float(self._journal.noted("assessed") or 0)
         settled = self._around.facts().booted + SETTLED_S
         due = next_assessment(last, self._assess_every_s, settled)
-        if self._clock() >= min(due, float(self._journal.noted("news") or due)):
+        if self._clock() >= min(due, float(self._journal.noted("look by") or due)):
             self._assess(str(uuid.uuid4()))
             return True
         return False
@@ -188,10 +190,12 @@ class Agent:
     def _assess(self, identifier: str) -> None:
         began = self._clock()
         self._journal.note("assessed", str(began))
-        self._journal.note("news", "")
+        self._journal.note("look by", "")
         run = Run(identifier, RunKind.ASSESS, began, RunStatus.SUCCEEDED)
         try:
             assessment, looked = self._look()
+            if assessment.unread:
+                self._look_by(AGAIN_WITHIN_S * random.uniform(0.5, 1.0))
             problem = self._problem(looked)
             kind = RunStatus.COMPLETED_WITH_WARNINGS if problem else RunStatus.SUCCEEDED
             self._end(replace(run, status=kind, assessment=assessment, problem=problem))
@@ -299,6 +303,11 @@ class Agent:
         self._live(_in_force(assessment, hotpatches, self._taken_out()))
         return assessment, looked
 
+    def _look_by(self, in_s: float) -> None:
+        """Assess by then, or earlier where that was noted."""
+        at = self._clock() + in_s
+        self._journal.note("look by", str(min(at, float(self._journal.noted("look by") or at))))
+
     def _taken_out(self) -> set[str]:
         """Articles that were reverted and not installed since."""
         return set(filter(None, self._journal.noted("taken out").split("\n")))
@@ -338,8 +347,8 @@ class Agent:
         polled = link.orders(Poll(wait_s, self._journal.known()))
         before, releases = self._journal.noted("releases"), "\n".join(polled.releases)
         self._journal.note("releases", releases)
-        if releases != before and not self._journal.noted("news"):
-            self._journal.note("news", str(self._clock() + random.uniform(0.0, NEWS_WITHIN_S)))
+        if releases != before:
+            self._look_by(NEWS_WITHIN_S * random.uniform(0.0, 1.0))
         self._journal.note("heard", str(self._clock()))
         return any([self._journal.take(order) for order in polled.orders])
 
