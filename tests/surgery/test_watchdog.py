@@ -48,7 +48,9 @@ def test_a_stopped_holder_is_ended_and_the_target_runs(tmp_path: Path) -> None:
             if holder is None:
                 pytest.fail("the target was never seen in anybody's hands")
             patcher.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
             assert eventually(lambda: _tracer(target.pid) == 0, 5)
+            assert time.monotonic() - began < 3
             assert target.ask() in (1, 2)
             assert not Path(f"/proc/{holder}").exists() or _state(holder) == "Z"
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -29,15 +28,6 @@ from server.rollouts.fleet import Fleet, fleet
 WEST = Place("westeurope", "", "set", 0)
 OCTOBER, NOVEMBER = "2026-10", "2026-11"
 WAITING, EXCLUDED = TurnState.WAITING, TurnState.EXCLUDED
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    folder: Path = tmp_path_factory.mktemp("superseded")
-    made = Database(f"sqlite:///{folder / 'db.sqlite'}")
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -98,14 +98,6 @@ class World:
         )
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path_factory.mktemp('tick') / 'db.sqlite'}")
-    made.migrate()
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def world(database: Database) -> Iterator[World]:
     """Ten machines of one set, five update domains, at midnight."""
